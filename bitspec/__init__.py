@@ -1,0 +1,1 @@
+"""bitspec: a declarative language for parameter-ablation studies of pretrained transformers."""

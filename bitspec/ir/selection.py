@@ -1,0 +1,251 @@
+"""Selections: which entries of which parameters. The nouns of the language's expressions.
+
+A selection is a tree of the nodes below, told apart by `type`. Amounts say how many entries a sample takes;
+conditions restrict a selection by the attributes of a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, PlainSerializer
+
+from bitspec.ir.base import Node
+
+Percentage = Annotated[Decimal, PlainSerializer(lambda number: f"{number.normalize():f}", return_type=str)]
+
+BaseName: TypeAlias = Literal["all", "none", "bias", "gamma", "matrix", "embedding", "weight"]
+Attribute: TypeAlias = Literal["name", "module", "class", "role", "layer", "kind", "numel", "ndim"]
+Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
+
+
+# Conditions ---------------------------------------------------------------------------------------------
+
+
+class Matches(Node):
+    """`module ~ "query"`: a regular expression is found somewhere in an attribute (or, negated, is not)."""
+
+    type: Literal["matches"] = "matches"
+    attribute: Attribute
+    pattern: str
+    negated: bool = False
+
+
+class Compares(Node):
+    """`layer >= 6`: an attribute against a value."""
+
+    type: Literal["compares"] = "compares"
+    attribute: Attribute
+    operator: Operator
+    value: int | str
+
+
+class Range(Node):
+    """`0..3`: whole numbers, both ends included. In a condition on layers, -1 is the last layer."""
+
+    type: Literal["range"] = "range"
+    first: int
+    last: int
+
+
+class Value(Node):
+    """One member of a set: a name, a text or a whole number."""
+
+    type: Literal["value"] = "value"
+    value: int | str
+
+
+Item: TypeAlias = Annotated[Value | Range, Field(discriminator="type")]
+
+
+class IsIn(Node):
+    """`role in {q, k}` or `layer not in 0..3`: an attribute is among values and ranges."""
+
+    type: Literal["in"] = "in"
+    attribute: Attribute
+    items: tuple[Item, ...]
+    negated: bool = False
+
+
+class Not(Node):
+    """`not` a condition."""
+
+    type: Literal["not"] = "not"
+    condition: Condition
+
+
+class And(Node):
+    """Every one of the conditions holds."""
+
+    type: Literal["and"] = "and"
+    conditions: tuple[Condition, ...]
+
+
+class Or(Node):
+    """At least one of the conditions holds."""
+
+    type: Literal["or"] = "or"
+    conditions: tuple[Condition, ...]
+
+
+Condition: TypeAlias = Annotated[Matches | Compares | IsIn | Not | And | Or, Field(discriminator="type")]
+
+
+# Amounts ------------------------------------------------------------------------------------------------
+
+
+class Count(Node):
+    """`46080`: a number of entries."""
+
+    type: Literal["count"] = "count"
+    count: int
+
+
+class Percent(Node):
+    """`0.04%` of all backbone parameters, tied ones once, rounded half to even."""
+
+    type: Literal["percent"] = "percent"
+    percent: Percentage
+
+
+class SizeOf(Node):
+    """`size(bias)`: as many entries as a selection has."""
+
+    type: Literal["size"] = "size"
+    of: Selection
+
+
+class Share(Node):
+    """`50% of bias`: a part of a selection's entries, rounded half to even."""
+
+    type: Literal["share"] = "share"
+    percent: Percentage
+    of: Selection
+
+
+Amount: TypeAlias = Annotated[Count | Percent | SizeOf | Share, Field(discriminator="type")]
+
+
+# Selections ---------------------------------------------------------------------------------------------
+
+
+class Base(Node):
+    """A base selection: `all`, `none`, or every parameter of a kind. `weight` is all that is not a bias."""
+
+    type: Literal["base"] = "base"
+    name: BaseName
+
+
+class Ref(Node):
+    """A group or a strategy by its name."""
+
+    type: Literal["ref"] = "ref"
+    name: str
+
+
+class Where(Node):
+    """The parameters of a selection for which a condition holds."""
+
+    type: Literal["where"] = "where"
+    of: Selection
+    condition: Condition
+
+
+class Union(Node):
+    """`a | b`: entries of any part."""
+
+    type: Literal["union"] = "union"
+    parts: tuple[Selection, ...]
+
+
+class Intersection(Node):
+    """`a & b`: entries of every part."""
+
+    type: Literal["intersection"] = "intersection"
+    parts: tuple[Selection, ...]
+
+
+class Difference(Node):
+    """`a - b`: entries of the first that are not in the second."""
+
+    type: Literal["difference"] = "difference"
+    left: Selection
+    right: Selection
+
+
+class Draw(Node):
+    """A random sample: `rand` draws single entries; `rows`, `cols` and `rowcol` draw whole lines.
+
+    Keyed by `seed`, or by the trial's seed where it is None, and by the canonical form of this node.
+    """
+
+    type: Literal["draw"] = "draw"
+    rule: Literal["rand", "rows", "cols", "rowcol"]
+    of: Selection
+    amount: Amount
+    per: Literal["model", "tensor"] = "model"
+    seed: int | None = None
+
+
+class Top(Node):
+    """`topk(bias, 0.04%, by = magnitude)`: the entries that rank highest; ties go to the first in name order."""
+
+    type: Literal["top"] = "top"
+    of: Selection
+    amount: Amount
+    by: Literal["magnitude"] = "magnitude"
+    per: Literal["model", "tensor"] = "model"
+
+
+Selection: TypeAlias = Annotated[
+    Base | Ref | Where | Union | Intersection | Difference | Draw | Top, Field(discriminator="type")
+]
+
+
+def children(selection: Selection) -> Iterator[Selection]:
+    """The selections directly inside a selection, the one inside its amount included."""
+    match selection:
+        case Where(of=inner):
+            yield inner
+        case Union(parts=parts) | Intersection(parts=parts):
+            yield from parts
+        case Difference(left=left, right=right):
+            yield left
+            yield right
+        case Draw(of=inner, amount=amount) | Top(of=inner, amount=amount):
+            yield inner
+            if isinstance(amount, SizeOf | Share):
+                yield amount.of
+        case _:
+            pass
+
+
+def walk(selection: Selection) -> Iterator[Selection]:
+    """A selection and everything inside it, outermost first."""
+    yield selection
+    for child in children(selection):
+        yield from walk(child)
+
+
+def conditions(condition: Condition) -> Iterator[Matches | Compares | IsIn]:
+    """The single tests inside a condition, in the order in which they stand."""
+    match condition:
+        case Not(condition=inner):
+            yield from conditions(inner)
+        case And(conditions=parts) | Or(conditions=parts):
+            for part in parts:
+                yield from conditions(part)
+        case _:
+            yield condition
+
+
+def is_random(selection: Selection) -> bool:
+    """Whether the entries depend on the trial's seed. Names must have been inlined."""
+    return any(isinstance(node, Draw) and node.seed is None for node in walk(selection))
+
+
+def is_ranked(selection: Selection) -> bool:
+    """Whether the entries depend on the model's weights. Names must have been inlined."""
+    return any(isinstance(node, Top) for node in walk(selection))

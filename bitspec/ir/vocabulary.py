@@ -1,0 +1,56 @@
+"""The words that a selection may use, each with a line that says what it means.
+
+Data only: the checker names the nearest word from these, the documentation prints them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: What a parameter does in its model, in the order in which the answers list them.
+ROLES: Final[dict[str, str]] = {
+    "q": "the attention's query projection",
+    "k": "the attention's key projection",
+    "v": "the attention's value projection",
+    "qkv": "a projection that makes several of query, key and value at once",
+    "m1": "the attention's output projection",
+    "m2": "the MLP's up projection, its gate included",
+    "m3": "the MLP's down projection",
+    "ln1": "the norm of the attention block",
+    "ln2": "the norm of the MLP block",
+    "emb": "the embeddings of words, positions, types and patches, and their projection to the model's width",
+    "emb_ln": "the norm of the embeddings",
+    "pooler": "the pooler, where it belongs to the base model",
+}
+
+#: What a parameter is, told by its module's class and its own slot in the module.
+KINDS: Final[dict[str, str]] = {
+    "bias": "an added vector",
+    "gamma": "the scale of a normalisation layer",
+    "matrix": "the 2-D weight of a linear layer",
+    "embedding": "a table of an embedding layer",
+    "other": "anything else, such as a convolution's kernel or a class token",
+}
+
+#: The selections that need no name.
+SELECTIONS: Final[dict[str, str]] = {
+    "all": "every parameter of the base model",
+    "none": "no parameter",
+    "bias": "every bias",
+    "gamma": "the scale of every normalisation layer",
+    "matrix": "the 2-D weight of every linear layer",
+    "embedding": "every embedding table",
+    "weight": "every parameter that is not a bias",
+}
+
+#: What a `where` clause can ask of a parameter.
+ATTRIBUTES: Final[dict[str, str]] = {
+    "name": "its full name in the base model, such as `encoder.layer.0.output.dense.bias`",
+    "module": "its module's name: the full name without the last part",
+    "class": "its module's class, such as `Linear`",
+    "role": "what it does, such as `q` or `ln1`",
+    "layer": "its layer, counted from 0",
+    "kind": "what it is: `bias`, `gamma`, `matrix`, `embedding` or `other`",
+    "numel": "its number of entries",
+    "ndim": "its number of dimensions",
+}

@@ -1,0 +1,201 @@
+"""Text to parse trees, one per statement, and everything that is wrong with the text's form.
+
+A text without errors is parsed in one go. Otherwise its tokens are cut into statements at the keywords, which
+are reserved everywhere, and each statement is parsed by itself: so one mistake never hides another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lark import Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from bitspec.diagnostics import Diagnostic, Note, Source, Span, error
+from bitspec.language.grammar import grammar
+from bitspec.language.syntax_errors import STARTERS, bad_character, explain, misplaced
+
+#: Deepest nesting of brackets; nothing that a person writes comes near.
+MAX_NESTING = 100
+#: After so many syntax errors the rest of a text is not looked at.
+MAX_ERRORS = 50
+
+
+def parse(source: Source) -> tuple[list[Tree[Token]], list[Diagnostic]]:
+    """The statements of a text as parse trees, and its syntax errors. A broken statement has no tree."""
+    too_deep = _nesting(source)
+    if too_deep is not None:
+        return [], [too_deep]
+    try:
+        tree = grammar().parse(source.text, start="file")
+    except UnexpectedInput:
+        tokens, diagnostics = _tokens(source)
+        trees = []
+        for found in _statements(source, tokens):
+            (diagnostics if isinstance(found, Diagnostic) else trees).append(found)  # type: ignore[arg-type]
+        diagnostics.sort(key=lambda diagnostic: diagnostic.span.start if diagnostic.span else 0)
+        return trees, diagnostics[:MAX_ERRORS]
+    return [child for child in tree.children if isinstance(child, Tree)], []
+
+
+def span_of(source: Source, node: Tree[Token] | Token) -> Span:
+    """Where a token stands, or a tree from its first token to its last."""
+    first = next(_leaves(node, 1), None)
+    last = next(_leaves(node, -1), None)
+    assert first is not None
+    assert last is not None
+    return Span(source, first.start_pos or 0, last.end_pos or 0)
+
+
+def _leaves(node: Tree[Token] | Token, step: int) -> Iterator[Token]:
+    if isinstance(node, Token):
+        yield node
+        return
+    for child in node.children[::step]:
+        if child is not None:
+            yield from _leaves(child, step)
+
+
+def _nesting(source: Source) -> Diagnostic | None:
+    # Counted before parsing, on the bare text: brackets in strings and comments count too, which is harmless.
+    if source.text.count("(") + source.text.count("{") <= MAX_NESTING:
+        return None
+    depth = 0
+    for offset, char in enumerate(source.text):
+        if char in "({":
+            depth += 1
+            if depth > MAX_NESTING:
+                return error(
+                    "too-deep",
+                    f"brackets are nested more than {MAX_NESTING} deep here",
+                    Span(source, offset, offset + 1),
+                    help="give the inner selections names with `group`, and use the names",
+                )
+        elif char in ")}":
+            depth = max(0, depth - 1)
+    return None
+
+
+def _tokens(source: Source) -> tuple[list[Token], list[Diagnostic]]:
+    """All tokens of a text. What cannot be a token is reported and blanked out, so that offsets stay."""
+    text = source.text
+    diagnostics: list[Diagnostic] = []
+    while True:
+        try:
+            return list(grammar().lex(text)), diagnostics
+        except UnexpectedCharacters as problem:
+            offset = problem.pos_in_stream
+            diagnostic, end, replacement = bad_character(source, offset)
+            diagnostics.append(diagnostic)
+            text = text[:offset] + replacement + text[end:]
+            if len(diagnostics) >= MAX_ERRORS:
+                return [], diagnostics
+
+
+def _statements(source: Source, tokens: Sequence[Token]) -> Iterator[Tree[Token] | Diagnostic]:
+    position = 0
+    while position < len(tokens):
+        if tokens[position].type in STARTERS:
+            end, unclosed = _end_of_statement(tokens, position)
+            segment = tokens[position:end]
+            if unclosed is not None:
+                yield _unclosed(source, unclosed, tokens[end] if end < len(tokens) else None)
+            elif segment[0].type == "FOR":
+                yield from _loop(source, segment)
+            else:
+                yield _statement(source, segment)
+        else:
+            end = position + 1
+            while end < len(tokens) and tokens[end].type not in STARTERS:
+                end += 1
+            yield misplaced(source, tokens[position:end], tokens[:position])
+        position = end
+
+
+def _starts(tokens: Sequence[Token], position: int, opened: bool, first: Token) -> bool:
+    """Whether a statement starts at a token; `opened`: inside brackets of a statement that starts with `first`."""
+    kind = tokens[position].type
+    if kind not in STARTERS or kind == "EXPECT":
+        return kind == "EXPECT" and not opened and first.type != "QUESTION"
+    if kind == "FOR" and tokens[position - 1].type == "TRAIN":
+        return False
+    # `train { model = 3 }` is a setting with a reserved name, not a brace that was left open.
+    following = tokens[position + 1].type if position + 1 < len(tokens) else ""
+    return not (opened and following == "EQUAL")
+
+
+def _end_of_statement(tokens: Sequence[Token], start: int) -> tuple[int, Token | None]:
+    """The position after a statement, and the bracket that was left open in it, if any."""
+    is_loop = tokens[start].type == "FOR"
+    opened: list[int] = []
+    for position in range(start + 1, len(tokens)):
+        kind = tokens[position].type
+        in_body = is_loop and any(_opens_block(tokens, bracket) for bracket in opened)
+        if not in_body and _starts(tokens, position, bool(opened), tokens[start]):
+            return position, tokens[opened[-1]] if opened else None
+        if kind in {"LPAR", "LBRACE"}:
+            opened.append(position)
+        elif kind == "RPAR" and opened and tokens[opened[-1]].type == "LPAR":
+            opened.pop()
+        elif kind == "RBRACE":
+            while opened and tokens[opened[-1]].type == "LPAR":  # the parser will report it
+                opened.pop()
+            if not opened:
+                return position, None
+            if _opens_block(tokens, opened.pop()) and not opened:
+                return position + 1, None
+    return len(tokens), tokens[opened[-1]] if opened else None
+
+
+def _opens_block(tokens: Sequence[Token], bracket: int) -> bool:
+    """Whether a bracket is a brace that opens a block: the braces of a set follow `in` or `seeds`."""
+    return tokens[bracket].type == "LBRACE" and tokens[bracket - 1].type not in {"IN", "SEEDS"}
+
+
+def _loop(source: Source, segment: Sequence[Token]) -> Iterator[Tree[Token] | Diagnostic]:
+    """A `for` whose body may hold errors: its header is parsed with an empty body, its statements alone."""
+    try:
+        yield _parse(segment)
+        return
+    except UnexpectedToken:
+        pass
+    brace = next((position for position in range(len(segment)) if _opens_block(segment, position)), None)
+    if brace is None or segment[-1].type != "RBRACE":
+        yield _statement(source, segment)
+        return
+    header = _statement(source, [*segment[: brace + 1], segment[-1]])
+    if isinstance(header, Diagnostic):
+        yield header
+    for found in _statements(source, segment[brace + 1 : -1]):
+        if isinstance(found, Diagnostic):
+            yield found
+
+
+def _statement(source: Source, segment: Sequence[Token]) -> Tree[Token] | Diagnostic:
+    try:
+        return _parse(segment)
+    except UnexpectedToken as problem:
+        return explain(source, problem, segment)
+
+
+def _parse(segment: Sequence[Token]) -> Tree[Token]:
+    interactive = grammar().parse_interactive(start="statement")
+    for token in segment:
+        interactive.feed_token(token)
+    tree = interactive.feed_eof(segment[-1])
+    assert isinstance(tree, Tree)
+    return tree
+
+
+def _unclosed(source: Source, bracket: Token, found: Token | None) -> Diagnostic:
+    closing = ")" if bracket.type == "LPAR" else "}"
+    notes = []
+    if found is not None:
+        notes.append(Note(f"`{found}` starts the next statement", span_of(source, found)))
+    return error(
+        "unclosed",
+        f"this `{bracket}` is never closed",
+        span_of(source, bracket),
+        help=f"add the `{closing}`",
+        notes=notes,
+    )
+
