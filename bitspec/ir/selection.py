@@ -6,7 +6,7 @@ conditions restrict a selection by the attributes of a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Literal, TypeAlias
 
@@ -222,11 +222,20 @@ def children(selection: Selection) -> Iterator[Selection]:
             pass
 
 
-def walk(selection: Selection) -> Iterator[Selection]:
-    """A selection and everything inside it, outermost first."""
-    yield selection
-    for child in children(selection):
-        yield from walk(child)
+def walk(selection: Selection, named: Mapping[str, Selection] | None = None) -> Iterator[Selection]:
+    """A selection and everything inside it, outermost first.
+
+    With `named`, what names stand for is walked too, each name once.
+    """
+    seen: set[str] = set()
+    waiting = [selection]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Ref) and named is not None and node.name not in seen:
+            seen.add(node.name)
+            waiting.append(named[node.name])
+        waiting += reversed(list(children(node)))
 
 
 def conditions(condition: Condition) -> Iterator[Matches | Compares | IsIn]:
@@ -241,11 +250,11 @@ def conditions(condition: Condition) -> Iterator[Matches | Compares | IsIn]:
             yield condition
 
 
-def is_random(selection: Selection) -> bool:
-    """Whether the entries depend on the trial's seed. Names must have been inlined."""
-    return any(isinstance(node, Draw) and node.seed is None for node in walk(selection))
+def is_random(selection: Selection, named: Mapping[str, Selection]) -> bool:
+    """Whether the entries depend on the trial's seed."""
+    return any(isinstance(node, Draw) and node.seed is None for node in walk(selection, named))
 
 
-def is_ranked(selection: Selection) -> bool:
-    """Whether the entries depend on the model's weights. Names must have been inlined."""
-    return any(isinstance(node, Top) for node in walk(selection))
+def is_ranked(selection: Selection, named: Mapping[str, Selection]) -> bool:
+    """Whether the entries depend on the model's weights."""
+    return any(isinstance(node, Top) for node in walk(selection, named))

@@ -163,6 +163,11 @@ class Study(Node):
         return frozenset(strategy.name for strategy in self.strategies)
 
     @cached_property
-    def task_names(self) -> frozenset[str]:
-        """Names of all tasks."""
-        return frozenset(task.name for task in self.tasks)
+    def _tasks_by_name(self) -> dict[str, str]:
+        # `rte` finds `builtin/rte` too, unless both are in the study.
+        short = {task.name.rpartition("/")[2]: task.name for task in reversed(self.tasks)}
+        return short | {task.name: task.name for task in self.tasks}
+
+    def task_called(self, name: str) -> str | None:
+        """The full name of the task that a name stands for: `rte` finds `builtin/rte` too. None if there is none."""
+        return self._tasks_by_name.get(name)

@@ -54,3 +54,35 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "numel": "its number of entries",
     "ndim": "its number of dimensions",
 }
+
+#: GLUE's tasks by their names on the hub, each with its main metric.
+GLUE: Final[dict[str, str]] = {
+    "cola": "matthews",
+    "sst2": "accuracy",
+    "mrpc": "f1",
+    "stsb": "spearman",
+    "qqp": "f1",
+    "mnli": "accuracy",
+    "qnli": "accuracy",
+    "rte": "accuracy",
+    "wnli": "accuracy",
+}
+
+#: Outputs of a task's head where they are not two: a regression has one.
+GLUE_LABELS: Final[dict[str, int]] = {"stsb": 1, "mnli": 3}
+
+#: The generated tasks that come with bitspec.
+BUILTIN_TASKS: Final[dict[str, str]] = {
+    "builtin/cola": "matthews",
+    "builtin/mrpc": "f1",
+    "builtin/rte": "accuracy",
+}
+
+#: What a task can be scored by.
+METRICS: Final[dict[str, str]] = {
+    "accuracy": "share of right predictions",
+    "f1": "F1 of the positive class",
+    "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation of a regression",
+    "spearman": "Spearman rank correlation of a regression",
+}

@@ -7,6 +7,8 @@ are reserved everywhere, and each statement is parsed by itself: so one mistake 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 from lark import Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
@@ -20,39 +22,48 @@ MAX_NESTING = 100
 MAX_ERRORS = 50
 
 
-def parse(source: Source) -> tuple[list[Tree[Token]], list[Diagnostic]]:
-    """The statements of a text as parse trees, and its syntax errors. A broken statement has no tree."""
+@dataclass(frozen=True)
+class Parsed:
+    """The statements of a text as parse trees, and its syntax errors.
+
+    A broken statement has no tree; `broken` has the names that such statements may have declared, or `$` where
+    that cannot be known, so that their uses are not reported as well.
+    """
+
+    trees: list[Tree[Token]]
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    broken: frozenset[str] = frozenset()
+
+
+def parse(source: Source) -> Parsed:
+    """Parse a text as far as that is possible."""
     too_deep = _nesting(source)
     if too_deep is not None:
-        return [], [too_deep]
+        return Parsed([], [too_deep], frozenset({"$"}))
     try:
         tree = grammar().parse(source.text, start="file")
     except UnexpectedInput:
         tokens, diagnostics = _tokens(source)
-        trees = []
+        trees: list[Tree[Token]] = []
         for found in _statements(source, tokens):
-            (diagnostics if isinstance(found, Diagnostic) else trees).append(found)  # type: ignore[arg-type]
+            if isinstance(found, Diagnostic):
+                diagnostics.append(found)
+            else:
+                trees.append(found)
         diagnostics.sort(key=lambda diagnostic: diagnostic.span.start if diagnostic.span else 0)
-        return trees, diagnostics[:MAX_ERRORS]
-    return [child for child in tree.children if isinstance(child, Tree)], []
+        return Parsed(trees, diagnostics[:MAX_ERRORS], _declared(tokens))
+    return Parsed([child for child in tree.children if isinstance(child, Tree)])
 
 
-def span_of(source: Source, node: Tree[Token] | Token) -> Span:
-    """Where a token stands, or a tree from its first token to its last."""
-    first = next(_leaves(node, 1), None)
-    last = next(_leaves(node, -1), None)
-    assert first is not None
-    assert last is not None
-    return Span(source, first.start_pos or 0, last.end_pos or 0)
-
-
-def _leaves(node: Tree[Token] | Token, step: int) -> Iterator[Token]:
-    if isinstance(node, Token):
-        yield node
-        return
-    for child in node.children[::step]:
-        if child is not None:
-            yield from _leaves(child, step)
+def _declared(tokens: Sequence[Token]) -> frozenset[str]:
+    """The names that the statements of a text may declare: what follows `group` and `strategy`, and all in `task`."""
+    declared: set[str] = set() if tokens else {"$"}
+    statement = ""
+    for previous, token in pairwise(tokens):
+        statement = previous.type if previous.type in STARTERS else statement
+        if token.type == "NAME" and (previous.type in {"GROUP", "STRATEGY"} or statement == "TASK"):
+            declared.add("$" if "$" in token else str(token))
+    return frozenset(declared)
 
 
 def _nesting(source: Source) -> Diagnostic | None:
@@ -190,12 +201,15 @@ def _unclosed(source: Source, bracket: Token, found: Token | None) -> Diagnostic
     closing = ")" if bracket.type == "LPAR" else "}"
     notes = []
     if found is not None:
-        notes.append(Note(f"`{found}` starts the next statement", span_of(source, found)))
+        notes.append(Note(f"`{found}` starts the next statement", _span(source, found)))
     return error(
         "unclosed",
         f"this `{bracket}` is never closed",
-        span_of(source, bracket),
+        _span(source, bracket),
         help=f"add the `{closing}`",
         notes=notes,
     )
 
+
+def _span(source: Source, token: Token) -> Span:
+    return Span(source, token.start_pos or 0, token.end_pos or 0)

@@ -1,0 +1,151 @@
+"""The Python API: what the commands do, for scripts and notebooks.
+
+    import bitspec
+
+    study = bitspec.load("specs/paper.bspec")
+    bitspec.show(study)                              # what every strategy trains; a table in a notebook
+    bitspec.select("bias where role == q", "bert-base-cased").count
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field
+
+from bitspec.diagnostics import BitspecError, Diagnostic, did_you_mean, error, is_error
+from bitspec.ir.base import Noun
+from bitspec.ir.canonical import Canonical
+from bitspec.ir.masks import Selected
+from bitspec.ir.study import Strategy, Study
+from bitspec.language.load import analyse_file, load, loads
+from bitspec.parameters.cache import catalogue
+from bitspec.parameters.catalogue import Catalogue
+from bitspec.parameters.sampling import Values
+from bitspec.parameters.select import Selector
+from bitspec.parameters.summary import Summary, summarise
+
+
+class Shown(Noun):
+    """What the strategies of a study train, on each of its models, and everything there is to say about it."""
+
+    study: str | None
+    models: tuple[Summary, ...]
+    diagnostics: tuple[Diagnostic, ...] = Field(default=(), exclude=True)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing in it is an error."""
+        return not any(map(is_error, self.diagnostics))
+
+    def to_json(self) -> str:
+        """As JSON: the summaries, and the diagnostics with their places."""
+        content = self.model_dump(mode="json")
+        content["diagnostics"] = [
+            {
+                "severity": str(found.severity),
+                "code": found.code,
+                "message": found.message,
+                "location": found.span.location if found.span is not None else None,
+                "help": found.help,
+            }
+            for found in self.diagnostics
+        ]
+        return json.dumps(content, indent=2, ensure_ascii=False)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: a table for each model."""
+        return "".join(_html_table(summary) for summary in self.models)
+
+
+def check(study: str | Path) -> tuple[Diagnostic, ...]:
+    """Everything there is to say about a spec (a path), errors and warnings, without a model."""
+    return analyse_file(study).diagnostics
+
+
+def show(
+    study: Study | str | Path,
+    *,
+    models: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    folder: str | Path | None = None,
+    on_build: Callable[[str], AbstractContextManager[None]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Shown:
+    """What every strategy of a study (or of the spec at a path) trains.
+
+    `models`, `strategies` and `seeds` take the place of the study's own. Model folders are relative to `folder`, the
+    spec's own where a path is given. Raises BitspecError if the spec is wrong or a model cannot be found; what is
+    wrong with single strategies is among the diagnostics.
+    """
+    if not isinstance(study, Study):
+        folder = Path(study).parent if folder is None else folder
+        study = load(study)
+    wanted = [(source, None) for source in models] or [(model.source, model.revision) for model in study.models]
+    if not wanted:
+        hint = "name one with `--model bert-base-cased`, or in the spec with `model`"
+        raise BitspecError(error("incomplete", "there is no model to show this for", study.span, help=hint))
+    chosen = [_strategy(study, name) for name in strategies] or None
+    summaries: list[Summary] = []
+    found: list[Diagnostic] = []
+    for source, revision in wanted:
+        facts = _catalogue(study, source, revision, Path(folder or "."), on_build)
+        summary, diagnostics = summarise(study, facts, strategies=chosen, seeds=seeds, progress=progress)
+        summaries.append(summary)
+        found += diagnostics
+    return Shown(study=study.name, models=tuple(summaries), diagnostics=tuple(dict.fromkeys(found)))
+
+
+def select(selection: str, model: str | Catalogue, *, seed: int = 0, values: Values | None = None) -> Selected:
+    """The entries that a selection (in the language) picks in a model: a mask for each tensor it touches.
+
+    `values` gives a tensor's values by its name, for `topk`. Raises BitspecError if the selection is wrong.
+    """
+    study = loads(f"group selection = {selection}", "<selection>")
+    canonical = Canonical(study.selections)
+    facts = model if isinstance(model, Catalogue) else catalogue(model)
+    selector = Selector(facts, seed, resolve=study.selections.__getitem__, canonical=canonical.text, values=values)
+    return selector.select(study.selections["selection"])
+
+
+def _strategy(study: Study, name: str) -> Strategy:
+    for strategy in study.strategies:
+        if strategy.name == name:
+            return strategy
+    hint = did_you_mean(name, study.strategy_names)
+    raise BitspecError(error("unknown-name", f"there is no strategy called `{name}`", help=hint))
+
+
+def _catalogue(
+    study: Study,
+    source: str,
+    revision: str | None,
+    folder: Path,
+    on_build: Callable[[str], AbstractContextManager[None]] | None,
+) -> Catalogue:
+    """A model's catalogue; if it cannot be had, the error points at the model's statement."""
+    try:
+        return catalogue(source, revision, base=folder, on_build=on_build)
+    except BitspecError as problem:
+        span = next((model.span for model in study.models if model.source == source), None)
+        raise BitspecError(*(replace(found, span=found.span or span) for found in problem.diagnostics)) from problem
+
+
+def _html_table(summary: Summary) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(strategy.name)}</td><td>{html.escape(strategy.label or '')}</td>"
+        f"<td style='text-align:right'>{strategy.count_text}</td>"
+        f"<td style='text-align:right'>{strategy.percent_text}</td></tr>"
+        for strategy in summary.strategies
+    )
+    return (
+        f"<table><caption>{html.escape(summary.model)}: {summary.total:,} parameters; the head is always trained and "
+        f"never counted</caption><thead><tr><th>strategy</th><th>label</th><th>trained</th><th>% of all</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )

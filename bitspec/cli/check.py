@@ -1,0 +1,59 @@
+"""`bitspec check`: everything that is wrong with specs and can be told without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bitspec.cli.output import print_diagnostics
+
+
+@click.command("check", epilog="Example: bitspec check specs/*.bspec")
+@click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SPEC...")
+@click.option("--strict", is_flag=True, help="Warnings make the exit code 2 as well.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing about specs that are right.")
+def command(specs: tuple[Path, ...], strict: bool, quiet: bool) -> int:
+    """Say what is wrong with specs: form, names, settings, amounts. No model is needed, and none is loaded.
+
+    The exit code is 0 if every spec is right and 2 if one is not.
+    """
+    from bitspec.diagnostics import BitspecError, Diagnostic
+    from bitspec.language.load import analyse_file
+
+    found: list[Diagnostic] = []
+    failed = False
+    for path in specs:
+        try:
+            analysis = analyse_file(path)
+        except BitspecError as problem:
+            found += problem.diagnostics
+            failed = True
+            continue
+        found += analysis.diagnostics
+        failed = failed or not analysis.is_right or (strict and bool(analysis.diagnostics))
+        if analysis.is_right and not quiet:
+            click.echo(f"{path}: {_contents(analysis.study)}")
+    print_diagnostics(found)
+    return 2 if failed else 0
+
+
+def _contents(study: object) -> str:
+    from bitspec.ir.study import Study
+
+    assert isinstance(study, Study)
+    if study.name is None:
+        return f"{_count(len(study.groups), 'group')}, {_count(len(study.strategies), 'strategy')}, for other specs to use"
+    trials = len(study.models) * len(study.tasks) * len(study.strategies) * len(study.seeds)
+    parts = [
+        _count(len(study.models), "model"),
+        _count(len(study.tasks), "task"),
+        _count(len(study.strategies), "strategy"),
+        _count(len(study.seeds), "seed"),
+    ]
+    return f"{study.name}: {' × '.join(parts)} = {_count(trials, 'trial')}"
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -1,0 +1,44 @@
+"""Signs of life for what takes more than a moment, on standard error and only where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+#: Seconds before anything is shown: what is quicker needs no sign of life.
+PATIENCE = 0.5
+
+
+@contextmanager
+def building(model: str) -> Iterator[None]:
+    """While a model's structure is worked out, which loads torch and takes seconds."""
+    from rich.console import Console
+
+    message = f"reading the structure of {model} (once; it is cached)"
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(message):
+            yield
+    else:
+        console.print(message, highlight=False, soft_wrap=True)
+        yield
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[int, int], None]]:
+    """A counter `i of n` for strategies that take long to evaluate."""
+    started = time.monotonic()
+    shown = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        if sys.stderr.isatty() and time.monotonic() - started > PATIENCE:
+            shown = True
+            sys.stderr.write(f"\rstrategy {done + 1:,} of {total:,} ")
+            sys.stderr.flush()
+
+    yield report
+    if shown:
+        sys.stderr.write("\r\033[K")

@@ -1,0 +1,114 @@
+"""The tables and text heatmaps of `bitspec show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bitspec.api import Shown
+from bitspec.ir.cascade import resolve
+from bitspec.ir.study import Study
+from bitspec.ir.vocabulary import GLUE_LABELS, ROLES
+from bitspec.parameters.summary import StrategySummary, Summary
+
+#: Marks of a heatmap's cells: none, then one for each power of ten, from 1 to ten million and more.
+MARKS = "·▁▂▃▄▅▆▇█"
+LEGEND = "entries trained: · none  ▁ 1+  ▂ 10+  ▃ 100+  ▄ 1,000+  ▅ 10 k+  ▆ 100 k+  ▇ 1 M+  █ 10 M+"
+
+
+def print_shown(study: Study, shown: Shown, *, heatmaps: bool) -> None:
+    """Print what a study's strategies train, for every model."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=100, force_terminal=False)
+    if study.name is not None:
+        console.print(Text(study.name, "bold"), Text(f"  {study.title}" if study.title else ""))
+    for summary in shown.models:
+        console.print()
+        for line in _facts(study, summary):
+            console.print(line, soft_wrap=True)
+        console.print()
+        console.print(_table(summary))
+        if heatmaps:
+            _print_heatmaps(console, summary)
+
+
+def _facts(study: Study, summary: Summary) -> Iterable[Text]:
+    yield Text.assemble((summary.model, "bold"), f"  {summary.architecture}, {summary.layers} layers, {summary.total:,} parameters")
+    yield Text("head, always trained and never counted: " + _heads(study, summary))
+    with_pooler = [
+        f"{strategy.name} on {task.name}"
+        for strategy in summary.strategies
+        for task in study.tasks
+        if summary.pooler and resolve(study, strategy.name, task.name).pooler == "trained"
+    ]
+    if with_pooler:
+        everywhere = len(with_pooler) == len(summary.strategies) * len(study.tasks)
+        where = "" if everywhere else f" ({', '.join(with_pooler[:6])}{', …' if len(with_pooler) > 6 else ''})"
+        yield Text(f"pooler, trained with the head and not counted: {summary.pooler:,}{where}")
+
+
+def _heads(study: Study, summary: Summary) -> str:
+    if not summary.head_fixed and not summary.head_per_label:
+        return "this architecture has none in transformers"
+    sizes: dict[int, list[str]] = {}
+    for task in study.tasks:
+        labels = GLUE_LABELS.get(task.name, 2)
+        name = f"{task.name}, if it has two labels" if task.data is not None else task.name
+        sizes.setdefault(labels, []).append(name)
+    if not sizes:
+        return f"{summary.head_size(2):,} with two labels"
+    return "; ".join(f"{summary.head_size(labels):,} ({', '.join(names)})" for labels, names in sizes.items())
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    has_labels = any(strategy.label for strategy in summary.strategies)
+    table.add_column("strategy", no_wrap=True)
+    if has_labels:
+        table.add_column("label")
+    table.add_column("trained", justify="right", no_wrap=True)
+    table.add_column("% of all", justify="right", no_wrap=True)
+    for strategy in summary.strategies:
+        label = [strategy.label or ""] if has_labels else []
+        table.add_row(strategy.name, *label, strategy.count_text, strategy.percent_text)
+    return table
+
+
+def _print_heatmaps(console: Console, summary: Summary) -> None:
+    blocks = [_heatmap(strategy, summary.layers) for strategy in summary.strategies]
+    found = [block for block in blocks if block is not None]
+    if found:
+        console.print()
+        console.print(Columns(found, padding=(0, 3), expand=False))
+        seed = f"; samples as of seed {summary.seeds[0]}" if len(summary.seeds) > 1 else ""
+        console.print(Text(LEGEND, "dim"), soft_wrap=True)
+        console.print(Text(f"columns: layers 0 to {summary.layers - 1}, then outside the layers{seed}", "dim"), soft_wrap=True)
+
+
+def _heatmap(strategy: StrategySummary, layers: int) -> Group | None:
+    """Rows are roles, columns layers; the last column is what lies outside the layers."""
+    if strategy.needs_weights:
+        return Group(Text(strategy.name, "bold"), Text("known once the weights are read"), Text(""))
+    counts: dict[str | None, dict[int | None, int]] = {}
+    for cell in strategy.cells:
+        counts.setdefault(cell.role, {})[cell.layer] = cell.entries
+    if not counts:
+        return None
+    lines = [Text(strategy.name, "bold")]
+    for role in (*ROLES, None):
+        if role in counts:
+            row = counts[role]
+            marks = "".join(_mark(row.get(layer, 0)) for layer in range(layers))
+            lines.append(Text(f"{role or '-':<6} {marks} {_mark(row.get(None, 0))} {sum(row.values()):>11,}"))
+    lines.append(Text(""))
+    return Group(*(Padding(line, 0) for line in lines))
+
+
+def _mark(entries: int) -> str:
+    return MARKS[min(len(str(entries)), len(MARKS) - 1)] if entries else MARKS[0]

@@ -1,0 +1,240 @@
+"""The canonical form of a selection: one text for all the ways in which the same thing can be written.
+
+Names are put in, unions and intersections are flattened, sorted and freed of repetitions, so that names, order and
+brackets make no difference. The form is what keys and random draws are made from; it is itself valid bitspec.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from bitspec.ir.selection import (
+    Amount,
+    And,
+    Base,
+    Compares,
+    Condition,
+    Count,
+    Difference,
+    Draw,
+    Intersection,
+    IsIn,
+    Item,
+    Matches,
+    Not,
+    Or,
+    Percent,
+    Range,
+    Ref,
+    Selection,
+    Share,
+    SizeOf,
+    Top,
+    Union,
+    Value,
+    Where,
+)
+
+#: A part longer than this stands as its sha256. It bounds the form of groups that use each other many times over.
+MAX_TEXT = 2000
+
+
+class Canonical:
+    """Canonical texts of selections over named groups and strategies. Names must exist and not run in circles."""
+
+    def __init__(self, selections: Mapping[str, Selection]) -> None:
+        self._selections = selections
+        self._named: dict[str, str] = {}
+        self._named_parts: dict[str, tuple[frozenset[str], ...]] = {}
+
+    def text(self, selection: Selection) -> str:
+        """The canonical text of a selection."""
+        match selection:
+            case Base(name=name):
+                return name
+            case Ref(name=name):
+                if name not in self._named:
+                    self._named[name] = self.text(self._selections[name])
+                return self._named[name]
+            case Union() | Intersection() | Difference():
+                return self._algebra(selection)
+            case Where():
+                return self._where(selection)
+            case Draw(rule=rule, of=of, amount=amount, per=per, seed=seed):
+                options = [f", per = {per}"] if per != "model" else []
+                options += [f", seed = {seed}"] if seed is not None else []
+                return _short(f"{rule}({self.text(of)}, {self._amount(amount)}{''.join(options)})")
+            case Top(of=of, amount=amount, by=by, per=per):
+                option = f", per = {per}" if per != "model" else ""
+                return _short(f"topk({self.text(of)}, {self._amount(amount)}, by = {by}{option})")
+
+    def _algebra(self, selection: Selection) -> str:
+        if isinstance(selection, Union):
+            parts = self._parts(selection, Union) - {"none"}
+            return "all" if "all" in parts else _joined(" | ", parts, empty="none")
+        if isinstance(selection, Intersection):
+            parts = self._parts(selection, Intersection) - {"all"}
+            return "none" if "none" in parts else _joined(" & ", parts, empty="all")
+        left, taken = selection, frozenset[str]()
+        while True:  # a - b - c is a - (b | c)
+            left = self._looked_up(left)
+            if not isinstance(left, Difference):
+                break
+            taken |= self._parts(left.right, Union)
+            left = left.left
+        taken -= {"none"}
+        kept = self.text(left)
+        if not taken or kept == "none":
+            return kept
+        return _short(f"{_bracketed(kept)} - {_bracketed(_joined(' | ', taken, empty='none'))}")
+
+    def _looked_up(self, selection: Selection) -> Selection:
+        while isinstance(selection, Ref):
+            selection = self._selections[selection.name]
+        return selection
+
+    def _parts(self, selection: Selection, kind: type[Union] | type[Intersection]) -> frozenset[str]:
+        """The canonical texts of the parts of nested unions, or of nested intersections."""
+        found: set[str] = set()
+        waiting = [selection]
+        seen: set[str] = set()
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Ref):
+                if part.name in seen:
+                    continue
+                seen.add(part.name)
+                waiting.append(self._selections[part.name])
+            elif isinstance(part, kind):
+                waiting += part.parts
+            else:
+                found.add(self.text(part))
+        return frozenset(found)
+
+    def _where(self, selection: Where) -> str:
+        conditions: list[Condition] = []
+        inner: Selection = selection
+        while True:  # `x where a where b` is `x where a and b`
+            inner = self._looked_up(inner)
+            if not isinstance(inner, Where):
+                break
+            conditions.append(inner.condition)
+            inner = inner.of
+        condition = conditions[0] if len(conditions) == 1 else And.model_construct(conditions=tuple(conditions))
+        return _short(f"{_bracketed(self.text(inner))} where {condition_text(condition)}")
+
+    def _amount(self, amount: Amount) -> str:
+        match amount:
+            case Count(count=count):
+                return str(count)
+            case Percent(percent=percent):
+                return f"{percent.normalize():f}%"
+            case SizeOf(of=of):
+                return f"size({self.text(of)})"
+            case Share(percent=percent, of=of):
+                return f"{percent.normalize():f}% of {self.text(of)}"
+
+
+def condition_text(condition: Condition) -> str:
+    """The canonical text of a condition."""
+    match condition:
+        case And() | Or():
+            word, kind = (" and ", And) if isinstance(condition, And) else (" or ", Or)
+            texts = sorted({_inside(part) for part in _flat(condition, kind)})
+            return _short(texts[0] if len(texts) == 1 else word.join(texts))
+        case Not(condition=inner):
+            return _negated(inner)
+        case Matches(attribute=attribute, pattern=pattern, negated=negated):
+            return f"{attribute} {'!~' if negated else '~'} {quoted(pattern)}"
+        case Compares(attribute=attribute, operator=operator, value=value):
+            return f"{attribute} {operator} {_value(value)}"
+        case IsIn(attribute=attribute, items=items, negated=negated):
+            return _membership(attribute, items, negated)
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, double ones where possible."""
+    if '"' not in text:
+        return f'"{text}"'
+    return f"'{text}'" if "'" not in text else '"' + text.replace('"', "\\u0022") + '"'
+
+
+def _flat(condition: And | Or, kind: type[And] | type[Or]) -> Iterable[Condition]:
+    for part in condition.conditions:
+        if isinstance(part, kind):
+            yield from _flat(part, kind)
+        else:
+            yield part
+
+
+def _inside(condition: Condition) -> str:
+    # Mixed `and` and `or` keep their brackets; a lone part needs none.
+    text = condition_text(condition)
+    return f"({text})" if isinstance(condition, And | Or) and (" and " in text or " or " in text) else text
+
+
+def _negated(condition: Condition) -> str:
+    match condition:
+        case Not(condition=inner):
+            return condition_text(inner)
+        case Matches() | IsIn():
+            return condition_text(condition.model_copy(update={"negated": not condition.negated}))
+        case Compares(operator="==" | "!="):
+            operator = "!=" if condition.operator == "==" else "=="
+            return condition_text(condition.model_copy(update={"operator": operator}))
+        case _:
+            # Not `>=` for `<`: a parameter without a layer is in neither.
+            return f"not ({condition_text(condition)})"
+
+
+def _membership(attribute: str, items: tuple[Item, ...], negated: bool) -> str:
+    texts = sorted({_item(item) for item in items})
+    if len(texts) == 1 and ".." not in texts[0]:
+        return f"{attribute} {'!=' if negated else '=='} {texts[0]}"
+    members = texts[0] if len(texts) == 1 else f"{{{', '.join(texts)}}}"
+    return _short(f"{attribute} {'not in' if negated else 'in'} {members}")
+
+
+def _item(item: Item) -> str:
+    if isinstance(item, Range):
+        return str(item.first) if item.first == item.last else f"{item.first}..{item.last}"
+    assert isinstance(item, Value)
+    return _value(item.value)
+
+
+def _value(value: int | str) -> str:
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def _joined(operator: str, parts: Iterable[str], empty: str) -> str:
+    texts = sorted(parts)
+    if not texts:
+        return empty
+    return texts[0] if len(texts) == 1 else _short(operator.join(map(_bracketed, texts)))
+
+
+def _bracketed(text: str) -> str:
+    return text if text.isidentifier() or text.startswith("sha256:") or _is_call(text) else f"({text})"
+
+
+def _is_call(text: str) -> bool:
+    """Whether a text is one call, with nothing after its closing bracket."""
+    name, bracket, rest = text.partition("(")
+    if not bracket or not name.isidentifier():
+        return False
+    depth, quote = 1, ""
+    for position, char in enumerate(rest):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "()":
+            depth += 1 if char == "(" else -1
+            if depth == 0:
+                return position == len(rest) - 1
+    return False
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,231 @@
+"""What is wrong with a study that can be told without a model: names, circles, settings, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from bitspec.diagnostics import Diagnostic, Note, did_you_mean, error, listed, warning
+from bitspec.ir.canonical import Canonical
+from bitspec.ir.cascade import check_task_name, check_train
+from bitspec.ir.selection import Ref, Selection, walk
+from bitspec.ir.study import Comparison, Expectation, Group, Model, Name, Strategy, Study, Task
+from bitspec.ir.vocabulary import BUILTIN_TASKS, GLUE, METRICS, SELECTIONS
+
+#: More diagnostics than this help nobody.
+MAX_DIAGNOSTICS = 100
+
+Declared = TypeVar("Declared", Model, Task, Group, Strategy)
+
+
+def check(
+    study: Study,
+    *,
+    broken: Collection[str] = (),
+    own_groups: Collection[str] | None = None,
+    clean: bool = True,
+) -> list[Diagnostic]:
+    """Errors and warnings of a study.
+
+    `broken`: names that unreadable statements may have declared (`$`: any name), so their uses are not reported.
+    `own_groups`: the groups to warn of when nothing uses them (all by default). `clean`: the text was read without an
+    error; where it was not, what seems missing may only be unreadable.
+    """
+    unknowable = frozenset(broken)
+    found: list[Diagnostic] = []
+    passes: tuple[Iterator[Diagnostic], ...] = (
+        _check_declarations(study),
+        _check_references(study, unknowable),
+        _check_tasks(study),
+        check_train(study, unknowable),
+        _check_questions(study, unknowable),
+        _check_reported(study, unknowable),
+    )
+    for check_pass in passes:
+        for diagnostic in check_pass:
+            found.append(diagnostic)
+            if len(found) >= MAX_DIAGNOSTICS:
+                return found
+    if clean:
+        found += _check_completeness(study)
+    if clean and not found:
+        found += _warn(study, frozenset(own_groups) if own_groups is not None else None)
+    return found[:MAX_DIAGNOSTICS]
+
+
+def _check_declarations(study: Study) -> Iterator[Diagnostic]:
+    yield from _repeated("model", study.models)
+    yield from _repeated("task", study.tasks)
+    selections = sorted((*study.groups, *study.strategies), key=lambda named: (named.span.source.name, named.span.start))
+    yield from _repeated("group or strategy", selections)
+    for named in selections:
+        if named.name in SELECTIONS:
+            hint = f"choose another name, such as `my_{named.name}`"
+            message = f"`{named.name}` already means {SELECTIONS[named.name]}"
+            yield error("reserved-name", message, named.span, help=hint)
+        elif "/" in named.name:
+            yield error("bad-name", f"`{named.name}` has a `/`, which only the names of tasks have", named.span)
+
+
+def _repeated(what: str, declared: Iterable[Declared]) -> Iterator[Diagnostic]:
+    first: dict[str, Declared] = {}
+    for noun in declared:
+        other = first.setdefault(noun.name, noun)
+        if other is not noun:
+            notes = [Note("the first is here", other.span)]
+            hint = "give one of them another name" if what != "task" else "take one of them away"
+            yield error("repeated", f"there is already a {what} called `{noun.name}`", noun.span, help=hint, notes=notes)
+
+
+def _check_references(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
+    uses: dict[str, list[Ref]] = {}
+    for named in (*study.groups, *study.strategies):
+        refs = _refs(named.selection)
+        uses.setdefault(named.name, refs)
+        for ref in refs:
+            if ref.name not in study.selections and not broken & {ref.name, "$"}:
+                yield _unknown_selection(ref, study)
+    yield from _circles(uses)
+
+
+def _refs(selection: Selection) -> list[Ref]:
+    return [node for node in walk(selection) if isinstance(node, Ref)]
+
+
+def _unknown_selection(ref: Ref, study: Study) -> Diagnostic:
+    # Close names among ten thousand take a second each: names of another length are not close.
+    names = [name for name in study.selections if abs(len(name) - len(ref.name)) <= 3]
+    hint = did_you_mean(ref.name, [*names, *SELECTIONS])
+    if hint is None:
+        hint = f"declare it with `group {ref.name} = …`, or take one of {listed(SELECTIONS, 'and')}"
+    return error("unknown-name", f"there is no group or strategy called `{ref.name}`", ref.span, help=hint)
+
+
+def _circles(uses: dict[str, list[Ref]]) -> Iterator[Diagnostic]:
+    """Names that are defined by themselves. Depth first, without recursion: a chain may be ten thousand long."""
+    done: set[str] = set()
+    for start in uses:
+        path: list[str] = []
+        stack: list[tuple[str, Ref | None, bool]] = [(start, None, False)]
+        while stack:
+            name, ref, leaving = stack.pop()
+            if leaving:
+                path.pop()
+                done.add(name)
+            elif name in path:
+                assert ref is not None
+                way = " -> ".join([*path[path.index(name) :], name])
+                yield error(
+                    "circular-name", f"`{name}` is defined by itself: {way}", ref.span, help="break the circle at one of these"
+                )
+                done.update(path)
+            elif name not in done and name in uses:
+                path.append(name)
+                stack.append((name, ref, True))
+                stack += [(used.name, used, False) for used in reversed(uses[name])]
+
+
+def _check_tasks(study: Study) -> Iterator[Diagnostic]:
+    for task in study.tasks:
+        if task.data is None and task.name not in GLUE and task.name not in BUILTIN_TASKS:
+            hint = did_you_mean(task.name, [*GLUE, *BUILTIN_TASKS])
+            if hint is None:
+                hint = f"GLUE has {listed(GLUE, 'and')}; a task of your own has a block: `task {task.name} {{ … }}`"
+            yield error("unknown-task", f"there is no task called `{task.name}`", task.span, help=hint)
+        if task.data is not None and task.data.metric and task.data.metric not in METRICS:
+            hint = did_you_mean(task.data.metric, METRICS) or f"the metrics are {listed(METRICS, 'and')}"
+            yield error("unknown-metric", f"there is no metric called `{task.data.metric}`", task.data.span, help=hint)
+
+
+def _check_questions(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
+    for question in study.questions:
+        for expectation in question.expectations:
+            yield from _check_expectation(expectation, study, broken)
+
+
+def _check_expectation(expectation: Expectation, study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
+    for task in expectation.tasks:
+        yield from check_task_name(task, study, broken)
+    if not isinstance(expectation, Comparison):
+        return
+    yield from _check_strategy_name(expectation.left, study, broken)
+    yield from _check_strategy_name(expectation.right, study, broken)
+    if expectation.left == expectation.right:
+        hint = "compare it with another strategy"
+        yield error("bad-expectation", f"`{expectation.left.name}` is compared with itself", expectation.span, help=hint)
+
+
+def _check_strategy_name(name: Name, study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
+    if name.name in study.strategy_names or broken & {name.name, "$"}:
+        return
+    if name.name in study.selections:
+        hint = f"only strategies are trained and scored: write `strategy {name.name} = …`"
+        yield error("not-a-strategy", f"`{name.name}` is a group, not a strategy", name.span, help=hint)
+        return
+    if name.name in SELECTIONS:
+        hint = f"write `strategy my_{name.name} = {name.name}`, and use that name"
+        yield error("not-a-strategy", f"`{name.name}` is a selection, not a strategy", name.span, help=hint)
+        return
+    names = study.strategy_names
+    hint_line = did_you_mean(name.name, names) or (f"the strategies are {listed(sorted(names), 'and')}" if 0 < len(names) <= 9 else None)
+    yield error("unknown-name", f"there is no strategy called `{name.name}`", name.span, help=hint_line)
+
+
+def _check_reported(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
+    for reported in study.reported:
+        first: dict[tuple[str, str], Name] = {}
+        checked: set[int] = set()
+        for score in reported.scores:
+            if id(score.strategy) not in checked:  # a row names its strategy once
+                checked.add(id(score.strategy))
+                yield from _check_strategy_name(score.strategy, study, broken)
+            yield from check_task_name(score.task, study, broken)
+            other = first.setdefault((score.strategy.name, score.task.name), score.task)
+            if other is not score.task:
+                message = f"`{score.strategy.name}` has two scores on `{score.task.name}` from this source"
+                notes = [Note("the first is here", other.span)]
+                yield error("repeated", message, score.task.span, help="keep one of them", notes=notes)
+
+
+def _check_completeness(study: Study) -> Iterator[Diagnostic]:
+    if study.name is not None:
+        wanted: tuple[tuple[str, Sequence[object], str], ...] = (
+            ("model", study.models, 'write `model "bert-base-cased"`'),
+            ("task", study.tasks, "write `task rte`"),
+            ("strategy", study.strategies, "write `strategy bitfit = bias`"),
+        )
+        for what, found, hint in wanted:
+            if not found:
+                yield error("incomplete", f"this study has no {what}", study.span, help=hint)
+        return
+    for noun in (*study.models[:1], *study.tasks[:1], *study.train[:1], *study.questions[:1], *study.reported[:1]):
+        hint = 'start the file with `study name "What it is about"`'
+        yield error("incomplete", "this belongs to a study, and the file has no `study`", noun.span, help=hint)
+        return
+    if not study.groups and not study.strategies:
+        yield error("incomplete", "there is nothing in this file", study.span, help="`bitspec new` writes a first spec")
+
+
+def _warn(study: Study, own_groups: frozenset[str] | None) -> Iterator[Diagnostic]:
+    used = {ref.name for named in (*study.groups, *study.strategies) for ref in _refs(named.selection)}
+    if study.name is not None:
+        for group in study.groups:
+            if group.name not in used and (own_groups is None or group.name in own_groups):
+                hint = "take it away, or use it in a strategy"
+                yield warning("unused-group", f"no strategy uses the group `{group.name}`", group.span, help=hint)
+    canonical = Canonical(study.selections)
+    yield from same_selection(study.strategies, lambda strategy: canonical.text(strategy.selection))
+
+
+def same_selection(
+    strategies: Iterable[Strategy], identity: Callable[[Strategy], str], how: str = "select the same by definition"
+) -> Iterator[Diagnostic]:
+    """A warning for each strategy that has the identity of one before it."""
+    first: dict[str, Strategy] = {}
+    for strategy in strategies:
+        other = first.setdefault(identity(strategy), strategy)
+        if other is not strategy:
+            message = f"`{strategy.name}` and `{other.name}` {how}: they are one strategy with two names"
+            hint = "their trials are trained once and shown under both names; if that is not meant, change one"
+            notes = [Note(f"`{other.name}` is here", other.span)]
+            yield warning("same-selection", message, strategy.span, help=hint, notes=notes)

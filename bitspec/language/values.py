@@ -1,0 +1,193 @@
+"""Tokens to values: numbers, names and texts, with the values of loops put in for their `$names`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeAlias
+
+import regex
+from lark import Token, Tree
+
+from bitspec.diagnostics import Diagnostic, Note, Source, Span, did_you_mean, error
+from bitspec.ir.study import PercentValue
+
+#: What a loop's name can stand for: a name, a text, a number or a percentage.
+Bound: TypeAlias = str | int | float | PercentValue
+Node: TypeAlias = Tree[Token] | Token
+
+#: Digits of the longest number that is read.
+MAX_DIGITS = 30
+
+_VARIABLE = regex.compile(r"\$(?:\{(\w*)\}|(\w+))")
+_NAME = regex.compile(r"[^\W\d]\w*(/[\w-]+)*")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a statement is read: its source, the values of the loops around it, and where errors go."""
+
+    source: Source
+    bindings: Mapping[str, Bound] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def inside(self, name: str, value: Bound) -> Scope:
+        """The scope in one round of a loop."""
+        return Scope(self.source, {**self.bindings, name: value}, self.diagnostics)
+
+    def wrong(self, code: str, message: str, node: Node | Span, hint: str | None = None, note: Note | None = None) -> None:
+        """Report an error at a node of the parse tree."""
+        span = node if isinstance(node, Span) else self.span(node)
+        self.diagnostics.append(error(code, message, span, help=hint, notes=[note] if note else []))
+
+    def span(self, node: Node) -> Span:
+        """Where a token stands, or a tree from its first token to its last."""
+        first, last = _edge(node, 0), _edge(node, -1)
+        assert first is not None
+        assert last is not None
+        return Span(self.source, first.start_pos or 0, last.end_pos or 0)
+
+
+def _edge(node: Node, end: int) -> Token | None:
+    # The parser keeps no positions for trees (a third of its time): they are those of the outermost tokens.
+    while not isinstance(node, Token):
+        children = [child for child in node.children if child is not None]
+        if not children:
+            return None
+        if isinstance(children[end], Tree) and _edge(children[end], end) is None:  # an empty set or block
+            return _edge(children[end - 1 if end else 1], end) if len(children) > 1 else None
+        node = children[end]
+    return node
+
+
+def name_of(token: Token, scope: Scope) -> str:
+    """A name, with loop values put in. An error is reported where the result is no name."""
+    if "$" not in token:
+        return str(token)
+    text = _put_in(token, scope, strict=True)
+    if not _NAME.fullmatch(text) and "$" not in text:
+        scope.wrong(
+            "bad-name",
+            f"`{token}` becomes `{text}` here, which is not a name",
+            token,
+            "names have letters, digits and `_`, and start with a letter",
+        )
+    return text
+
+
+def text_of(token: Token, scope: Scope) -> str:
+    """A text without its quotes. Only the names of loops around it are replaced."""
+    text = str(token)[1:-1]
+    return _put_in(text, scope, strict=False, token=token) if "$" in text else text
+
+
+def value_of(node: Node, scope: Scope) -> Bound | None:
+    """The value of a token, a number or a percentage. None where it has none; that is reported."""
+    if isinstance(node, Token):
+        if node.type == "STRING":
+            return text_of(node, scope)
+        return variable(node, scope) if "$" in node else str(node)
+    if node.data == "number":
+        return number_of(node, scope)
+    if node.data == "percent":
+        return percent_of(node, scope)
+    assert node.data == "variable", node.data
+    token = node.children[0]
+    assert isinstance(token, Token)
+    return variable(token, scope)
+
+
+def variable(token: Token, scope: Scope) -> Bound | None:
+    """The value of a lone `$r`; of a name around it (`drop_$r`), the name."""
+    match = _VARIABLE.fullmatch(str(token))
+    if match is None:
+        return name_of(token, scope)
+    key = match[1] or match[2] or ""
+    if key in scope.bindings:
+        return scope.bindings[key]
+    _unbound(key, token, scope)
+    return None
+
+
+def number_of(node: Node, scope: Scope) -> int | float | None:
+    """A number with its sign. None where it is too long or too large; that is reported."""
+    assert isinstance(node, Tree)
+    *signs, token = node.children
+    text = str(token)
+    if len(text) > MAX_DIGITS:
+        scope.wrong("bad-number", f"this number has more than {MAX_DIGITS} digits", node, "write it shorter: `1e6`")
+        return None
+    number = int(text) if text.isdigit() else float(text)
+    if not math.isfinite(number):
+        scope.wrong("bad-number", f"`{text}` is too large for a number", node, "write a number below 1e308")
+        return None
+    return -number if signs and signs[0] == "-" else number
+
+
+def percent_of(node: Node, scope: Scope) -> PercentValue | None:
+    """A percentage, exactly as written. None where it is not one; that is reported."""
+    assert isinstance(node, Tree)
+    inner = node.children[0]
+    if isinstance(inner, Tree) and inner.data == "number":
+        if number_of(inner, scope) is None:
+            return None
+        return PercentValue.model_construct(percent=Decimal("".join(map(str, inner.children))), span=scope.span(node))
+    value = value_of(inner, scope)
+    if isinstance(value, int | float):
+        return PercentValue.model_construct(percent=Decimal(str(value)), span=scope.span(node))
+    if value is not None:
+        scope.wrong("bad-number", f"`{inner_text(inner)}` is not a number here", node, "write for example `0.04%`")
+    return None
+
+
+def whole_number(node: Node, scope: Scope, what: str) -> int | None:
+    """A whole number; anything else is reported as not being `what`."""
+    value = value_of(node, scope)
+    if isinstance(value, int):
+        return value
+    if value is not None:
+        scope.wrong("whole-number", f"{what} must be a whole number, not {written(value)}", node)
+    return None
+
+
+def written(value: Bound) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, PercentValue):
+        return f"`{value.percent.normalize():f}%`"
+    return f"`{value}`"
+
+
+def inner_text(node: Node) -> str:
+    """The tokens of a node, for a message."""
+    return str(node) if isinstance(node, Token) else "".join(inner_text(child) for child in node.children)
+
+
+def _put_in(text: str, scope: Scope, *, strict: bool, token: Token | None = None) -> str:
+    def replacement(match: regex.Match[str]) -> str:
+        key = match[1] or match[2] or ""
+        value = scope.bindings.get(key)
+        if value is None:
+            if strict:
+                _unbound(key, token if token is not None else text, scope)
+            return match[0]
+        return f"{value.percent.normalize():f}%" if isinstance(value, PercentValue) else str(value)
+
+    return _VARIABLE.sub(replacement, text)
+
+
+def _unbound(key: str, token: Token | str, scope: Scope) -> None:
+    assert isinstance(token, Token)
+    if not key:
+        scope.wrong("unbound", "`${}` has no name in its braces", token, "write for example `${r}`")
+        return
+    hint = did_you_mean(key, scope.bindings)
+    if hint is None:
+        near = next((name for name in scope.bindings if key.startswith(name)), None)
+        hint = (
+            f"write `${{{near}}}{key[len(near):]}` for the value of `{near}` with `{key[len(near):]}` after it"
+            if near is not None
+            else f"a loop gives it a value: `for {key} in {{…}} {{ … }}`"
+        )
+    scope.wrong("unbound", f"no loop around this gives `${key}` a value", token, hint)

@@ -1,0 +1,86 @@
+"""Catalogues, kept on disk: building one imports torch, reading one takes milliseconds."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from bitspec.parameters.catalogue import Catalogue
+from bitspec.parameters.models import read_config
+from bitspec.parameters.roles import digest
+from bitspec.parameters.structure import build, structural
+
+#: Raised by one when catalogues change in a way that the rest of the key does not show.
+FORMAT: Final = 1
+
+
+def catalogue(
+    source: str,
+    revision: str | None = None,
+    *,
+    base: Path | None = None,
+    on_build: Callable[[str], AbstractContextManager[None]] | None = None,
+) -> Catalogue:
+    """The catalogue of a model, from the cache if it is there.
+
+    `source`, `revision` and `base` say where the model's config is, as in `read_config`. `on_build` is
+    called with `source` when the catalogue has to be built, which takes seconds; the building happens
+    inside the context that it returns. A cache that cannot be read or written costs time and nothing else.
+
+    Raises BitspecError if there is no such model, or it cannot be made.
+    """
+    config = read_config(source, revision, base=base)
+    path = cache_folder() / "catalogues" / f"{_key(config)}.json"
+    found = _load(path)
+    if found is None:
+        with on_build(source) if on_build else contextlib.nullcontext():
+            found = build(config, source)
+        _save(found, path)
+    return found.model_copy(update={"model": source})
+
+
+def cache_folder() -> Path:
+    """Where bitspec keeps what it can make again: `BITSPEC_CACHE_DIR`, or the system's place for caches."""
+    named = os.environ.get("BITSPEC_CACHE_DIR")
+    if named:
+        return Path(named)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bitspec", appauthor=False)
+
+
+def _key(config: Mapping[str, Any]) -> str:
+    """All that a catalogue depends on, as a sha256."""
+    canonical = json.dumps(
+        [FORMAT, version("transformers"), digest(), structural(config)], sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _load(path: Path) -> Catalogue | None:
+    try:
+        return Catalogue.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _save(found: Catalogue, path: Path) -> None:
+    # Written beside its place and moved there, so that no reader ever sees half of it.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:16]}-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(found.model_dump_json().encode("utf-8"))
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,296 @@
+"""Evaluates a selection: from an expression of the language to the masks of the entries that it picks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import reduce
+
+from bitspec.diagnostics import BitspecError, Diagnostic
+from bitspec.ir.masks import Selected, Shape, Whole
+from bitspec.ir.selection import (
+    Amount,
+    Base,
+    Count,
+    Difference,
+    Draw,
+    Intersection,
+    Percent,
+    Ref,
+    Selection,
+    Share,
+    SizeOf,
+    Top,
+    Union,
+    Where,
+    children,
+)
+from bitspec.parameters.algebra import difference, intersection, union
+from bitspec.parameters.catalogue import Catalogue, Parameter
+from bitspec.parameters.complaints import Complaints
+from bitspec.parameters.conditions import Conditions
+from bitspec.parameters.draws import Randomness
+from bitspec.parameters.sampling import Values, draw_lines, rand, shortest_line, topk
+
+
+class NeedsWeights(Exception):  # noqa: N818 - no mistake: the caller may come back with the weights
+    """Raised for a selection that ranks entries by their values when no values were given."""
+
+    def __init__(self, node: Top) -> None:
+        super().__init__("this selection depends on the model's weights")
+        self.node = node
+
+
+class Selector:
+    """Evaluates selections over one model for one seed.
+
+    `resolve` gives the selection that a group's or a strategy's name stands for; names must not run in
+    circles. `canonical` gives a selection's canonical text, the same for all selections that say the same.
+    What a text picks is computed once, and a draw depends on nothing but its text and its seed. `values`
+    gives a tensor's values by its name, for `topk`. `warnings` collects what looks wrong in the selections
+    that were evaluated.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        seed: int,
+        *,
+        resolve: Callable[[str], Selection],
+        canonical: Callable[[Selection], str],
+        values: Values | None = None,
+    ) -> None:
+        self.warnings: list[Diagnostic] = []
+        self._catalogue = catalogue
+        self._seed = seed
+        self._resolve = resolve
+        self._canonical = canonical
+        self._values = values
+        self._conditions = Conditions(catalogue)
+        self._complaints = Complaints(catalogue, self._conditions)
+        parameters = catalogue.parameters
+        self._shapes: dict[str, Shape] = {parameter.name: parameter.shape for parameter in parameters}
+        self._transposed = frozenset(parameter.name for parameter in parameters if parameter.transposed)
+        self._known: dict[str, Selected] = {}
+
+    def select(self, selection: Selection) -> Selected:
+        """The entries that a selection picks.
+
+        Raises BitspecError for what the user got wrong: `matches-nothing`, `amount-too-large`, `amount-zero`,
+        `not-lines`, `slow-pattern`; and NeedsWeights for `topk` without values.
+        """
+        text = self._canonical(selection)
+        if text not in self._known:
+            self._known[text] = self._evaluate(selection)
+        return self._known[text]
+
+    def amount(self, amount: Amount) -> int:
+        """Number of entries that an amount stands for; percentages are exact and rounded half to even."""
+        match amount:
+            case Count(count=count):
+                return count
+            case Percent(percent=percent):
+                return round(Fraction(percent) * self._catalogue.size / 100)
+            case SizeOf(of=of):
+                return self.select(of).count
+            case Share(percent=percent, of=of):
+                return round(Fraction(percent) * self.select(of).count / 100)
+
+    def size_bounds(self, selection: Selection) -> tuple[int, int]:
+        """Least and most entries that a selection can pick, whatever the weights are.
+
+        The two are equal where nothing depends on the weights, and for a `topk` whose amount does not. Raises
+        BitspecError as `select` does.
+        """
+        least, most, _ = self._bounded(selection)
+        return least, most
+
+    def _evaluate(self, selection: Selection) -> Selected:
+        match selection:
+            case Base():
+                return self._base(selection)
+            case Ref(name=name):
+                return self.select(self._resolve(name))
+            case Where():
+                return self._where(selection, self.select(selection.of))
+            case Union(parts=parts):
+                return reduce(union, map(self.select, parts))
+            case Intersection():
+                return self._intersection(selection)
+            case Difference():
+                return self._difference(selection)
+            case Draw():
+                return self._draw(selection)
+            case Top():
+                return self._top(selection)
+
+    def _base(self, node: Base) -> Selected:
+        def holds(parameter: Parameter) -> bool:
+            if node.name in ("all", "none"):
+                return node.name == "all"
+            return parameter.kind != "bias" if node.name == "weight" else parameter.kind == node.name
+
+        found = {
+            parameter.name: Whole()
+            for parameter in self._catalogue.parameters
+            if parameter.numel and holds(parameter)
+        }
+        if not found and node.name != "none":
+            raise BitspecError(self._complaints.lacking(node))
+        return Selected(found, self._shapes)
+
+    def _where(self, node: Where, of: Selected) -> Selected:
+        # A sampled selection keeps the sampled entries of the tensors that meet the condition.
+        kept = of.only(self._conditions.meeting(node.condition))
+        if of and not kept:
+            raise BitspecError(self._complaints.unmet(node, of))
+        if of:
+            self._warn(*self._complaints.idle(node, of))
+        return kept
+
+    def _intersection(self, node: Intersection) -> Selected:
+        parts = [self.select(part) for part in node.parts]
+        common = parts[0]
+        for place, part in enumerate(parts[1:], 1):
+            smaller = intersection(common, part)
+            if common and not smaller and all(parts):
+                raise BitspecError(self._complaints.sharing_nothing(node, place))
+            common = smaller
+        return common
+
+    def _difference(self, node: Difference) -> Selected:
+        left, right = self.select(node.left), self.select(node.right)
+        rest = difference(left, right)
+        # Two samples may well miss each other.
+        if left and right and rest.count == left.count and not self._contains(node, Draw):
+            self._warn(self._complaints.removing_nothing(node))
+        return rest
+
+    def _draw(self, node: Draw) -> Selected:
+        pool, amount = self._pool_and_amount(node)
+        seed = self._seed if node.seed is None else node.seed
+        randomness = Randomness(seed, self._canonical(node))
+        if node.rule == "rand":
+            return rand(pool, amount, node.per, randomness)
+        taken = draw_lines(pool, node.rule, amount, node.per, randomness, self._transposed)
+        if not taken:
+            shortest = shortest_line(pool, node.rule, self._transposed)
+            raise BitspecError(self._complaints.no_line(node, amount, len(pool), shortest))
+        return taken
+
+    def _top(self, node: Top) -> Selected:
+        pool, amount = self._pool_and_amount(node)
+        if self._values is None:
+            raise NeedsWeights(node)
+        return topk(pool, amount, node.per, self._values)
+
+    def _pool_and_amount(self, node: Draw | Top) -> tuple[Selected, int]:
+        pool = self.select(node.of)
+        if isinstance(node, Draw) and node.rule != "rand":
+            self._check_lines(node, pool)
+        amount = self.amount(node.amount)
+        if amount < 1:
+            raise BitspecError(self._complaints.amount_zero(node, amount))
+        if amount > pool.count:
+            raise BitspecError(self._complaints.amount_too_large(node, amount, pool.count))
+        return pool, amount
+
+    def _check_lines(self, node: Draw, pool: Selected) -> None:
+        if any(len(pool.shapes[name]) != 2 or not isinstance(mask, Whole) for name, mask in pool.items()):
+            raise BitspecError(self._complaints.not_lines(node, pool))
+
+    def _bounded(self, selection: Selection) -> tuple[int, int, Selected]:
+        # Least, most, and a selection that holds every entry that may be picked.
+        if not self._contains(selection, Top):
+            picked = self.select(selection)
+            return picked.count, picked.count, picked
+        match selection:
+            case Ref(name=name):
+                return self._bounded(self._resolve(name))
+            case Where(of=of):
+                least, most, reach = self._bounded(of)
+                kept = self._where(selection, reach)
+                # What was left out may have held as much as it can.
+                return max(0, least - (reach.count - kept.count)), min(most, kept.count), kept
+            case Union(parts=parts):
+                bounds = [self._bounded(part) for part in parts]
+                reach = reduce(union, (part for _, _, part in bounds))
+                return (
+                    max(low for low, _, _ in bounds),
+                    min(reach.count, sum(high for _, high, _ in bounds)),
+                    reach,
+                )
+            case Intersection(parts=parts):
+                return reduce(_common_bounds, map(self._bounded, parts))
+            case Difference(left=left, right=right):
+                return _difference_bounds(
+                    self._bounded(left), self._bounded(right), self._contains(right, Top)
+                )
+            case Draw() | Top():
+                return self._sample_bounds(selection)
+            case _:
+                raise TypeError(f"a {selection.type} selection cannot depend on weights")
+
+    def _sample_bounds(self, node: Draw | Top) -> tuple[int, int, Selected]:
+        _, most, pool = self._bounded(node.of)
+        low, high = self._amount_bounds(node.amount)
+        if isinstance(node, Draw) and node.rule != "rand":
+            self._check_lines(node, pool)
+            low = 0
+        if high < 1:
+            raise BitspecError(self._complaints.amount_zero(node, high))
+        if low > most:
+            raise BitspecError(self._complaints.amount_too_large(node, low, most))
+        return low, min(high, most), pool
+
+    def _amount_bounds(self, amount: Amount) -> tuple[int, int]:
+        if isinstance(amount, SizeOf | Share) and self._contains(amount.of, Top):
+            part = Fraction(amount.percent) / 100 if isinstance(amount, Share) else Fraction(1)
+            low, high = self.size_bounds(amount.of)
+            return round(part * low), round(part * high)
+        return (self.amount(amount),) * 2
+
+    def _contains(self, selection: Selection, kind: type[Draw] | type[Top]) -> bool:
+        return any(isinstance(node, kind) for node in self._nodes(selection, set()))
+
+    def _nodes(self, selection: Selection, seen: set[str]) -> Iterator[Selection]:
+        # Every node of a selection, through names too, each name once.
+        yield selection
+        if isinstance(selection, Ref):
+            if selection.name not in seen:
+                seen.add(selection.name)
+                yield from self._nodes(self._resolve(selection.name), seen)
+            return
+        for child in children(selection):
+            yield from self._nodes(child, seen)
+
+    def _warn(self, *warnings: Diagnostic) -> None:
+        # Spans are all equal, so places are compared by what they say.
+        def said(warning: Diagnostic) -> tuple[str, str, str]:
+            return warning.code, warning.message, warning.span.location if warning.span else ""
+
+        known = {said(warning) for warning in self.warnings}
+        for warning in warnings:
+            if said(warning) not in known:
+                known.add(said(warning))
+                self.warnings.append(warning)
+
+
+def _common_bounds(
+    left: tuple[int, int, Selected], right: tuple[int, int, Selected]
+) -> tuple[int, int, Selected]:
+    # a & b has at least |a| + |b| - |everything| entries.
+    whole = union(left[2], right[2]).count
+    reach = intersection(left[2], right[2])
+    return max(0, left[0] + right[0] - whole), min(left[1], right[1], reach.count), reach
+
+
+def _difference_bounds(
+    left: tuple[int, int, Selected], right: tuple[int, int, Selected], right_varies: bool
+) -> tuple[int, int, Selected]:
+    # What is taken away lies in both. |a - b| is at most |everything| - |b|.
+    common = intersection(left[2], right[2]).count
+    whole = union(left[2], right[2]).count
+    reach = left[2] if right_varies else difference(left[2], right[2])
+    most = min(left[1], whole - right[0], reach.count)
+    return max(0, left[0] - min(right[1], common)), most, reach
