@@ -30,7 +30,7 @@ from bitspec.language.expressions import selection_of
 from bitspec.language.values import Bound, Node, Scope, name_of, text_of, value_of, whole_number, written
 
 #: Most rounds that the loops of one file may run, and most seeds that a study may have.
-MAX_ROUNDS = 100_000
+MAX_ROUNDS = 20_000
 MAX_SEEDS = 10_000
 
 

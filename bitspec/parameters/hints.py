@@ -102,8 +102,9 @@ class Hints:
             return f"no parameter of {whole} lies in a layer"
         here = {int(layer) for layer in present}
         if self._conditions.having(atom) or here != set(range(layers)):
-            return f"all of {whole} lies in {'layers' if len(here) > 1 else 'layer'} {ranges(here)}"
-        return f"layers are 0..{layers - 1}"
+            which = "layers" if len(here) > 1 else "only layer"
+            return f"the {which} of {whole} {'are' if len(here) > 1 else 'is'} {ranges(here)}"
+        return f"layers are 0..{layers - 1}" if layers > 1 else "the only layer is 0"
 
     def _roles(self, wanted: Sequence[str], present: Sequence[str | int], whole: str) -> str | None:
         roles = {parameter.role for parameter in self._catalogue.parameters if parameter.role}
@@ -142,14 +143,17 @@ class Hints:
 
 
 def _searchable(pattern: str, texts: Iterable[str]) -> tuple[str, list[str]]:
-    # A pattern without its operators, and as many neighbouring parts of the names as it has itself.
+    # A pattern without its operators, and as many neighbouring parts of the names as it has itself; without
+    # those that hold a layer's number, which differ in nothing else.
     plain: str = regex.sub(r"\\\w|[\\^$()?*+\[\]{}|]", "", pattern.replace(r"\.", ".")).strip(".")
     width = plain.count(".") + 1
     windows: dict[str, None] = {}
     for text in texts:
         parts = text.split(".")
         for start in range(len(parts) - width + 1):
-            windows[".".join(parts[start : start + width])] = None
+            window = parts[start : start + width]
+            if not any(map(str.isdigit, window)):
+                windows[".".join(window)] = None
     return plain, list(windows)
 
 

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+
+from bitspec.ir.selection import (
+    Difference,
+    Intersection,
+    Not,
+    Selection,
+)
+from bitspec.parameters.catalogue import Catalogue
+from tests.parameters.handmade import (
+    ALL,
+    BIAS,
+    GAMMA,
+    NONE,
+    QUERY,
+    TINY,
+    compares,
+    count,
+    draw_of,
+    either,
+    every,
+    selector,
+    where,
+    within,
+)
+
+
+def test_nothing_stays_nothing_without_complaint() -> None:
+    one = selector()
+    for selection in (
+        NONE,
+        where(NONE, compares("role", "==", "v")),
+        Intersection(parts=(NONE, BIAS)),
+        Intersection(parts=(BIAS, GAMMA, NONE)),
+        Difference(left=NONE, right=BIAS),
+        Difference(left=BIAS, right=BIAS),
+    ):
+        assert one.select(selection).count == 0
+    assert one.select(Difference(left=BIAS, right=NONE)).count == 20
+    assert one.warnings == []
+
+
+def warned(selection: Selection, catalogue: Catalogue = TINY) -> list[str]:
+    one = selector(catalogue)
+    one.select(selection)
+    one._known.clear()
+    one.select(selection)  # said once, however often it is looked at
+    return [
+        f"{said.code}: {said.message}" + (f"\nhelp: {said.help}" if said.help else "")
+        for said in one.warnings
+    ]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (
+            where(BIAS, either(compares("role", "==", "q"), compares("role", "==", "v"))),
+            [
+                (
+                    "part-matches-nothing: no parameter of `bias` has the role `v`, so this part of the "
+                    "condition adds "
+                    "nothing\nhelp: the roles of tiny are `q`, `m2`, `ln1` and `emb`"
+                )
+            ],
+        ),
+        (
+            where(
+                BIAS,
+                every(
+                    Not(condition=every(compares("role", "==", "q"), compares("kind", "==", "bias"))),
+                    compares("layer", "==", 0),
+                ),
+            ),
+            [
+                (
+                    "part-matches-nothing: every parameter of `bias` is of the kind `bias`, so this part "
+                    "of the "
+                    "condition adds nothing"
+                )
+            ],
+        ),
+        (
+            where(
+                BIAS,
+                either(
+                    compares("role", "==", "m2"),
+                    every(compares("role", "==", "q"), compares("role", "==", "ln1")),
+                ),
+            ),
+            [
+                (
+                    "part-matches-nothing: no parameter of `bias` meets all of this at once, so this part "
+                    "of the "
+                    "condition adds nothing"
+                )
+            ],
+        ),
+        (
+            where(BIAS, either(compares("role", "==", "m2"), within("role", "q", "v"))),
+            [
+                (
+                    "part-matches-nothing: no parameter of `bias` has the role `v`, so this member of the "
+                    "set adds "
+                    "nothing\nhelp: the roles of tiny are `q`, `m2`, `ln1` and `emb`"
+                )
+            ],
+        ),
+        (
+            where(BIAS, within("role", "q", "emb", negated=True)),
+            [
+                (
+                    "part-matches-nothing: no parameter of `bias` has the role `emb`, so this member of "
+                    "the set takes "
+                    "nothing away\nhelp: `emb` exists in tiny, but not in `bias`, whose roles are `q`, "
+                    "`m2` and `ln1`"
+                )
+            ],
+        ),
+        (
+            where(BIAS, within("layer", 1, (4, 6))),
+            [
+                (
+                    "part-matches-nothing: no parameter of `bias` is in one of the layers 4..6, so this "
+                    "member of the "
+                    "set adds nothing\nhelp: layers are 0..1"
+                )
+            ],
+        ),
+        (
+            where(BIAS, within("layer", (1, 11))),
+            ["part-matches-nothing: 1..11 goes beyond the layers of tiny, which are 0..1"],
+        ),
+        (
+            where(BIAS, within("layer", (-5, -1))),
+            ["part-matches-nothing: -5..-1 goes beyond the layers of tiny, which are 0..1"],
+        ),
+        (
+            Difference(left=BIAS, right=GAMMA),
+            ["removes-nothing: `gamma` shares no entries with `bias`, so `-` takes nothing away"],
+        ),
+        (Difference(left=QUERY, right=draw_of(BIAS, count(1), seed=1)), []),
+        (Difference(left=BIAS, right=QUERY), []),
+        (where(BIAS, either(compares("role", "==", "q"), compares("layer", "==", 0))), []),
+        (where(BIAS, within("layer", (0, 1))), []),
+        (where(ALL, within("numel", (1, 10**9))), []),
+    ],
+)
+def test_warnings(selection: Selection, expected: list[str]) -> None:
+    assert warned(selection) == expected
