@@ -100,7 +100,7 @@ def check_task_name(name: Name, study: Study, broken: frozenset[str]) -> Iterato
     """What is wrong with the use of a task's name."""
     if study.task_called(name.name) is None and not broken & {name.name, "$"}:
         tasks = [task.name for task in study.tasks]
-        hint = did_you_mean(name.name, tasks) or (f"the tasks are {listed(tasks, 'and')}" if 0 < len(tasks) <= 9 else None)
+        hint = did_you_mean(name.name, tasks) or (f"it has {listed(tasks, 'and')}" if 0 < len(tasks) <= 9 else None)
         yield error("unknown-name", f"this study has no task called `{name.name}`", name.span, help=hint)
 
 

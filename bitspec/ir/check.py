@@ -46,7 +46,7 @@ def check(
             found.append(diagnostic)
             if len(found) >= MAX_DIAGNOSTICS:
                 return found
-    if clean:
+    if clean and not found:
         found += _check_completeness(study)
     if clean and not found:
         found += _warn(study, frozenset(own_groups) if own_groups is not None else None)
@@ -64,7 +64,7 @@ def _check_declarations(study: Study) -> Iterator[Diagnostic]:
             message = f"`{named.name}` already means {SELECTIONS[named.name]}"
             yield error("reserved-name", message, named.span, help=hint)
         elif "/" in named.name:
-            yield error("bad-name", f"`{named.name}` has a `/`, which only the names of tasks have", named.span)
+            yield error("bad-name", f"`{named.name}` has a `/`, which only the names of tasks have", named.span, help="write `_` instead")
 
 
 def _repeated(what: str, declared: Iterable[Declared]) -> Iterator[Diagnostic]:
@@ -74,6 +74,8 @@ def _repeated(what: str, declared: Iterable[Declared]) -> Iterator[Diagnostic]:
         if other is not noun:
             notes = [Note("the first is here", other.span)]
             hint = "give one of them another name" if what != "task" else "take one of them away"
+            if (other.span.source, other.span.start) == (noun.span.source, noun.span.start):
+                hint = "every round of the loop declares it again: put the loop's `$name` into it"
             yield error("repeated", f"there is already a {what} called `{noun.name}`", noun.span, help=hint, notes=notes)
 
 
@@ -167,7 +169,7 @@ def _check_strategy_name(name: Name, study: Study, broken: frozenset[str]) -> It
         yield error("not-a-strategy", f"`{name.name}` is a selection, not a strategy", name.span, help=hint)
         return
     names = study.strategy_names
-    hint_line = did_you_mean(name.name, names) or (f"the strategies are {listed(sorted(names), 'and')}" if 0 < len(names) <= 9 else None)
+    hint_line = did_you_mean(name.name, names) or (f"there {'is' if len(names) == 1 else 'are'} {listed(sorted(names), 'and')}" if 0 < len(names) <= 9 else None)
     yield error("unknown-name", f"there is no strategy called `{name.name}`", name.span, help=hint_line)
 
 

@@ -145,6 +145,25 @@ _ROWS = (
     ),
 )
 
+#: What other tools call a setting.
+_ELSEWHERE = {
+    "lr": "learning_rate",
+    "rate": "learning_rate",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "num_train_epochs": "epochs",
+    "max_seq_length": "max_length",
+    "max_grad_norm": "clip_norm",
+    "grad_clip": "clip_norm",
+    "decay": "weight_decay",
+    "wd": "weight_decay",
+    "adam_epsilon": "eps",
+    "lr_scheduler_type": "schedule",
+    "warmup_ratio": "warmup",
+    "betas": "beta1",
+    "dtype": "precision",
+}
+
 #: Every setting by name, in the order in which the docs show them.
 SETTINGS: dict[str, SettingRow] = {row.name: row for row in _ROWS}
 
@@ -182,7 +201,7 @@ def check_setting(setting: Setting) -> Diagnostic | None:
             "unknown-setting",
             f"there is no setting called `{setting.name}`",
             setting.span,
-            help=did_you_mean(setting.name, SETTINGS) or f"the settings are {listed(SETTINGS, 'and')}",
+            help=_near(setting.name) or f"the settings are {listed(SETTINGS, 'and')}",
         )
     value, numbers = setting.value, row.numbers
     takes = f"`{row.name}` takes {row.takes}; its default is {row.written_default}"
@@ -206,6 +225,10 @@ def check_setting(setting: Setting) -> Diagnostic | None:
     if number not in numbers:
         return error("setting-range", wrong, setting.span, help=takes)
     return None
+
+
+def _near(name: str) -> str | None:
+    return f"did you mean `{_ELSEWHERE[name]}`?" if name in _ELSEWHERE else did_you_mean(name, SETTINGS)
 
 
 def setting_value(setting: Setting) -> int | float | str:

@@ -200,10 +200,10 @@ def _seeds_of(item: Node, scope: Scope) -> range | tuple[int, ...]:
             scope.wrong("bad-range", f"this range runs backwards, from {ends[0]} to {ends[1]}", item, f"write `{ends[1]}..{ends[0]}`")
             return ()
         if ends[1] - ends[0] >= MAX_SEEDS:
-            scope.wrong("too-many", f"these are {ends[1] - ends[0] + 1:,} seeds; a study has {MAX_SEEDS:,} at most", item)
+            scope.wrong("too-many", f"these are {ends[1] - ends[0] + 1:,} seeds; a study has {MAX_SEEDS:,} at most", item, "write `seeds 0..4`")
             return ()
         return range(ends[0], ends[1] + 1)
-    seed = whole_number(item, scope, "a seed")
+    seed = whole_number(item, scope, "a seed", "seeds 0..4")
     return () if seed is None else (seed,)
 
 
@@ -289,7 +289,7 @@ def _expectation(tree: Tree[Token], scope: Scope) -> Expectation | None:
     value = 0 if margin is None else value_of(margin, scope)
     if not isinstance(value, int | float):
         if value is not None and margin is not None:
-            scope.wrong("bad-expectation", f"the margin must be a number of points, not {written(value)}", margin)
+            scope.wrong("bad-expectation", f"the margin must be a number of points, not {written(value)}", margin, "write `expect a >= b - 1.0`")
         return None
     return Comparison.model_construct(
         left=Name.model_construct(name=name_of(_token(left), scope), span=scope.span(left)),
@@ -324,7 +324,7 @@ def _reported(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
             if not isinstance(score, int | float):
                 continue
             if abs(score) > 100:
-                scope.wrong("bad-report", f"a score × 100 lies between -100 and 100, not at {score:g}", cell)
+                scope.wrong("bad-report", f"a score × 100 lies between -100 and 100, not at {score:g}", cell, "write for example `rte 70.5`")
             scores.append(ReportedScore.model_construct(strategy=strategy, task=task, score=float(score), span=scope.span(cell)))
     if not scores:
         scope.wrong("bad-report", "no scores are reported here", source, "write `bitfit: cola 58.8, rte 72.3`")
@@ -346,7 +346,7 @@ def _for(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
         parts.rounds += 1
         if parts.rounds > MAX_ROUNDS:
             if parts.rounds == MAX_ROUNDS + 1:
-                scope.wrong("too-many", f"the loops of this file run more than {MAX_ROUNDS:,} rounds", name)
+                scope.wrong("too-many", f"the loops of this file run more than {MAX_ROUNDS:,} rounds", name, "make several specs of it")
             return
         inside = scope.inside(str(name), value)
         before = len(scope.diagnostics)

@@ -145,7 +145,7 @@ def _is_in(node: Tree[Token], scope: Scope, span: Span) -> Condition:
 def _item(attribute: Attribute, part: Node, scope: Scope) -> Item | None:
     if isinstance(part, Tree) and part.data == "range":
         if attribute not in _NUMERIC:
-            scope.wrong("wrong-operator", f"`{attribute}` is not a number, so a range does not apply", part)
+            scope.wrong("wrong-operator", f"`{attribute}` is not a number, so a range does not apply", part, f"write `{attribute} in {{…}}`")
             return None
         ends = range_of(part, scope)
         # A range may mix ends counted from the front and from the back: `6..-1` is valid.
@@ -159,7 +159,7 @@ def _item(attribute: Attribute, part: Node, scope: Scope) -> Item | None:
 
 def range_of(node: Tree[Token], scope: Scope) -> tuple[int, int] | None:
     """Both ends of a range; None where one is no whole number, which is reported."""
-    ends = [whole_number(end, scope, "an end of a range") for end in (node.children[0], node.children[2])]
+    ends = [whole_number(end, scope, "an end of a range", "0..4") for end in (node.children[0], node.children[2])]
     return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
 
 
@@ -180,7 +180,8 @@ def _checked(attribute: Attribute, value: Bound, node: Node, scope: Scope) -> in
         scope.wrong("wrong-value", f"`{attribute}` is a whole number, not {written(value)}", node, f"write `{attribute} == 3`")
         return None
     if not isinstance(value, str):
-        scope.wrong("wrong-value", f"`{attribute}` is a text, not {written(value)}", node)
+        hint = f"the {attribute}s are {listed(_VOCABULARY[attribute], 'and')}" if attribute in _VOCABULARY else "put it in quotes"
+        scope.wrong("wrong-value", f"`{attribute}` is a text, not {written(value)}", node, hint)
         return None
     words = _VOCABULARY.get(attribute)
     if words is not None and value not in words:

@@ -121,7 +121,7 @@ def _name(node: Tree[Token], scope: Scope, _depth: int) -> Selection:
     if value is None:
         return _stand_in(span)
     if not isinstance(value, str):
-        scope.wrong("not-a-selection", f"`{token}` is {written(value)} here, and a number is not a selection", node)
+        scope.wrong("not-a-selection", f"`{token}` is {written(value)} here, and a number is not a selection", node, "loops over names give selections: `for g in {bias, gamma} { … }`")
         return _stand_in(span)
     if value in SELECTIONS:
         return Base.model_construct(name=cast(BaseName, value), span=span)
@@ -162,7 +162,10 @@ def _call(node: Tree[Token], scope: Scope, depth: int) -> Selection:
         else:
             options[str(key)] = (key, operand)
     if len(positional) != 2:
-        missing = "a selection and an amount" if not positional else "an amount" if len(positional) == 1 else None
+        missing = None
+        if len(positional) < 2:
+            lone = positional[0] if positional else None
+            missing = "a selection and an amount" if lone is None else "a selection first" if _is_amount(lone) else "an amount"
         message = f"`{function}` needs {missing}" if missing else f"`{function}` takes a selection and an amount, no more"
         where = positional[2] if len(positional) > 2 else token
         scope.wrong("missing-argument" if missing else "extra-argument", message, where, f"write for example `{_EXAMPLES[function]}`")
@@ -218,8 +221,12 @@ def _choice(option: tuple[Token, Node] | None, key: str, choices: tuple[str, ...
     return None
 
 
+def _is_amount(node: Node) -> bool:
+    return isinstance(node, Tree) and node.data in {"number", "percent", "share"}
+
+
 def _pool(node: Node, function: str, scope: Scope, depth: int) -> Selection:
-    if isinstance(node, Tree) and node.data in {"number", "percent", "share"}:
+    if _is_amount(node):
         scope.wrong(
             "bad-argument",
             f"`{function}` takes the selection first, then the amount",
@@ -271,7 +278,7 @@ def _size(node: Tree[Token], scope: Scope, depth: int) -> Amount:
         scope.wrong("missing-argument", "`size` takes one selection", node, "write `size(bias)`")
         return Count.model_construct(count=1, span=span)
     inner = arguments[0].children[1]
-    if isinstance(inner, Tree) and inner.data in {"number", "percent", "share"}:
+    if _is_amount(inner):
         scope.wrong("bad-argument", "`size` takes a selection, not an amount", inner, "write `size(bias)`")
         return Count.model_construct(count=1, span=span)
     return SizeOf.model_construct(of=selection_of(inner, scope, depth + 1), span=span)
@@ -286,7 +293,7 @@ def _not_an_amount(node: Node, function: str, scope: Scope) -> None:
 def _is_sensible(percent: PercentValue, node: Node, scope: Scope) -> bool:
     if 0 < percent.percent <= 100:
         return True
-    scope.wrong("bad-amount", f"a percentage lies above 0 and up to 100, not at {written(percent)}", node)
+    scope.wrong("bad-amount", f"a percentage lies above 0 and up to 100, not at {written(percent)}", node, "write for example `0.04%`")
     return False
 
 

@@ -124,7 +124,7 @@ class _Reading:
         parsed = parse(source)
         self.diagnostics += parsed.diagnostics
         self.broken |= parsed.broken
-        scope = Scope(source, {}, self.diagnostics)
+        scope = Scope(source, {}, self.diagnostics, is_partial="$" in parsed.broken)
         parts = build(parsed.trees, scope)
         for text, span in parts.uses:
             self.use(text, span, folder, chain, parts)

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from lark import Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from bitspec.diagnostics import Diagnostic, Note, Source, Span, error
+from bitspec.diagnostics import Diagnostic, closest, Note, Source, Span, error
 from bitspec.language.grammar import grammar
 from bitspec.language.syntax_errors import STARTERS, bad_character, explain, misplaced
 
@@ -61,6 +61,8 @@ def _declared(tokens: Sequence[Token]) -> frozenset[str]:
     statement = ""
     for previous, token in pairwise(tokens):
         statement = previous.type if previous.type in STARTERS else statement
+        if token.type == "FOR" and previous.type != "TRAIN":  # a broken loop may have declared anything
+            declared.add("$")
         if token.type == "NAME" and (previous.type in {"GROUP", "STRATEGY"} or statement == "TASK"):
             declared.add("$" if "$" in token else str(token))
     return frozenset(declared)
@@ -124,7 +126,10 @@ def _statements(source: Source, tokens: Sequence[Token]) -> Iterator[Tree[Token]
 
 def _starts(tokens: Sequence[Token], position: int, opened: bool, first: Token) -> bool:
     """Whether a statement starts at a token; `opened`: inside brackets of a statement that starts with `first`."""
-    kind = tokens[position].type
+    token, kind = tokens[position], tokens[position].type
+    if kind == "NAME" and not opened and token.line != tokens[position - 1].line and position + 1 < len(tokens):
+        # A misspelt keyword at the start of a line, such as `stratgy x = bias`.
+        return tokens[position + 1].type in {"NAME", "STRING"} and bool(closest(token, STARTERS.values(), 1))
     if kind not in STARTERS or kind == "EXPECT":
         return kind == "EXPECT" and not opened and first.type != "QUESTION"
     if kind == "FOR" and tokens[position - 1].type == "TRAIN":
@@ -158,8 +163,8 @@ def _end_of_statement(tokens: Sequence[Token], start: int) -> tuple[int, Token |
 
 
 def _opens_block(tokens: Sequence[Token], bracket: int) -> bool:
-    """Whether a bracket is a brace that opens a block: the braces of a set follow `in` or `seeds`."""
-    return tokens[bracket].type == "LBRACE" and tokens[bracket - 1].type not in {"IN", "SEEDS"}
+    """Whether a bracket is a brace that opens a block: the braces of a set follow `in` or `seeds` (or a wrong `=`)."""
+    return tokens[bracket].type == "LBRACE" and tokens[bracket - 1].type not in {"IN", "SEEDS", "EQUAL"}
 
 
 def _loop(source: Source, segment: Sequence[Token]) -> Iterator[Tree[Token] | Diagnostic]:

@@ -63,6 +63,10 @@ _CHARACTERS = {
 }  # fmt: skip
 
 
+#: Brackets and quotes that have no meaning: the closing one, and what was meant.
+_PAIRS = {"[": ("]", "{}"), "“": ("”", '""'), "‘": ("’", "''"), "”": ("”", '""')}
+
+
 def bad_character(source: Source, offset: int) -> tuple[Diagnostic, int, str]:
     """What is wrong with a character that starts no token, the end of the trouble, and what to read instead."""
     char = source.text[offset]
@@ -74,9 +78,20 @@ def bad_character(source: Source, offset: int) -> tuple[Diagnostic, int, str]:
         wrong = error("unclosed-text", "this text in quotes is not closed on its line", Span(source, offset, end),
                       help=f"add the closing {char}; a text cannot run over several lines")  # fmt: skip
         return wrong, end, replacement
+    line_end = source.text.find("\n", offset)
+    line = source.text[offset : line_end if line_end >= 0 else len(source.text)]
+    if line.startswith(("//", "/*")):
+        wrong = error("bad-character", f"comments do not start with `{line[:2]}`", Span(source, offset, offset + 2),
+                      help="they start with `#`, and end with the line")  # fmt: skip
+        return wrong, offset + len(line), " " * len(line)
     message, help_line = _CHARACTERS.get(char, (f"`{char}` has no meaning here", "take it away"))
     if not char.isprintable() and char not in _CHARACTERS:
         message = f"a control character (U+{ord(char):04X}) has no place in a spec"
+    # What was meant is read on, so that it is not reported a second time.
+    closing, meant = _PAIRS.get(char, ("", ""))
+    end = line.find(closing, 1) if closing else -1
+    if end > 0:
+        return error("bad-character", message, span, help=help_line), offset + end + 1, meant[0] + line[1:end] + meant[1]
     return error("bad-character", message, span, help=help_line), offset + 1, " "
 
 
@@ -106,12 +121,13 @@ def explain(source: Source, problem: UnexpectedToken, statement: Sequence[Token]
     if token.type == "NAME" and _first_on_line(source, token) and (near := closest(token, STARTERS.values(), 1)):
         return error("unknown-keyword", f"`{token}` starts no statement", span, help=f"did you mean `{near[0]}`?")
     expected = {name for name in problem.expected if name in _TOKEN_WORDS}
-    if token.lower() in KEYWORDS and "NAME" in expected:
-        return error("reserved-name", f"`{token}` is a keyword and cannot be a name", span,
-                     help=f"choose another name, such as `{token}_`")  # fmt: skip
     known = _known()
     place = _place(problem, statement)
-    mistake = known.get((*place, token.type)) or known.get((*place, "any"))
+    mistake = known.get((*place, token.type))
+    if mistake is None and token in KEYWORDS and "NAME" in expected:
+        return error("reserved-name", f"`{token}` is a keyword and cannot be a name", span,
+                     help=f"choose another name, such as `{token}_`")  # fmt: skip
+    mistake = mistake or known.get((*place, "any"))
     if mistake is not None:
         return error(mistake.code, mistake.message, span, help=mistake.help, notes=_opening(source, token, statement))
     found = "the statement ends" if at_end else f"`{token}` is out of place"
@@ -128,12 +144,17 @@ Place = tuple[int, str, str, str]
 def _known() -> dict[tuple[int, str, str, str, str], Mistake]:
     known: dict[tuple[int, str, str, str, str], Mistake] = {}
     for mistake in MISTAKES:
-        for example in mistake.examples:
+        for example in _with_strategies(mistake.examples):
             place, kind = place_of(example)
             known.setdefault((*place, kind), mistake)
-        for example in mistake.any_token:
+        for example in _with_strategies(mistake.any_token):
             known.setdefault((*place_of(example)[0], "any"), mistake)
     return known
+
+
+def _with_strategies(examples: Sequence[str]) -> list[str]:
+    """What goes wrong after the `=` of a group goes wrong after that of a strategy."""
+    return [*examples, *("strategy" + example[5:] for example in examples if example.startswith("group a = "))]
 
 
 def place_of(example: str) -> tuple[Place, str]:
@@ -161,8 +182,7 @@ def _place(problem: UnexpectedToken, statement: Sequence[Token]) -> Place:
         elif token in KEYWORDS:
             keyword = token.type
     first = statement[0].type
-    # What follows the `=` of a strategy goes wrong as in a group.
-    return problem.state.position, "GROUP" if first == "STRATEGY" else first, opened[-1], keyword if keyword != first else ""
+    return problem.state.position, first, opened[-1], keyword if keyword != first else ""
 
 
 def _opening(source: Source, token: Token, statement: Sequence[Token]) -> list[Note]:

@@ -32,10 +32,12 @@ class Scope:
     source: Source
     bindings: Mapping[str, Bound] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    #: A loop in this source is broken, so names without a value may be its own, and are not reported.
+    is_partial: bool = False
 
     def inside(self, name: str, value: Bound) -> Scope:
         """The scope in one round of a loop."""
-        return Scope(self.source, {**self.bindings, name: value}, self.diagnostics)
+        return Scope(self.source, {**self.bindings, name: value}, self.diagnostics, self.is_partial)
 
     def wrong(self, code: str, message: str, node: Node | Span, hint: str | None = None, note: Note | None = None) -> None:
         """Report an error at a node of the parse tree."""
@@ -145,13 +147,13 @@ def percent_of(node: Node, scope: Scope) -> PercentValue | None:
     return None
 
 
-def whole_number(node: Node, scope: Scope, what: str) -> int | None:
-    """A whole number; anything else is reported as not being `what`."""
+def whole_number(node: Node, scope: Scope, what: str, example: str) -> int | None:
+    """A whole number; anything else is reported as not being `what`, with an example of what is."""
     value = value_of(node, scope)
     if isinstance(value, int):
         return value
     if value is not None:
-        scope.wrong("whole-number", f"{what} must be a whole number, not {written(value)}", node)
+        scope.wrong("whole-number", f"{what} must be a whole number, not {written(value)}", node, f"write for example `{example}`")
     return None
 
 
@@ -182,15 +184,17 @@ def _put_in(text: str, scope: Scope, *, strict: bool, token: Token | None = None
 
 def _unbound(key: str, token: Token | str, scope: Scope) -> None:
     assert isinstance(token, Token)
+    if scope.is_partial:
+        return
     if not key:
         scope.wrong("unbound", "`${}` has no name in its braces", token, "write for example `${r}`")
         return
-    hint = did_you_mean(key, scope.bindings)
-    if hint is None:
-        near = next((name for name in scope.bindings if key.startswith(name)), None)
-        hint = (
-            f"write `${{{near}}}{key[len(near):]}` for the value of `{near}` with `{key[len(near):]}` after it"
-            if near is not None
-            else f"a loop gives it a value: `for {key} in {{…}} {{ … }}`"
+    near = next((name for name in scope.bindings if key.startswith(name)), None)
+    if near is not None:
+        rest = key[len(near) :]
+        hint = f"write `${{{near}}}{rest}` for the value of `{near}` with `{rest}` after it"
+    else:
+        hint = did_you_mean(f"${key}", [f"${name}" for name in scope.bindings]) or (
+            f"a loop gives it a value: `for {key} in {{…}} {{ … }}`"
         )
     scope.wrong("unbound", f"no loop around this gives `${key}` a value", token, hint)

@@ -14,8 +14,13 @@ FOLDER = Path(__file__).parent / "messages"
 CASES = read_cases(FOLDER)
 
 
+@pytest.fixture(autouse=True)
+def _in_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)  # so that messages name files as they are from there
+
+
 def said(case: Case) -> str:
-    diagnostics = analyse(Source("spec.bspec", case.text), FOLDER).diagnostics
+    diagnostics = analyse(Source("spec.bspec", case.text)).diagnostics
     return "\n\n".join(diagnostic.render() for diagnostic in diagnostics)
 
 
