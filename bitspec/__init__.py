@@ -1,10 +1,10 @@
 """bitspec: a declarative language for parameter-ablation studies of pretrained transformers.
 
-    import bitspec
+import bitspec
 
-    study = bitspec.load("specs/paper.bspec")
-    bitspec.show(study)                              # what every strategy trains; a table in a notebook
-    bitspec.select("bias where role == q", "bert-base-cased").count
+study = bitspec.load("specs/paper.bspec")
+bitspec.show(study)                              # what every strategy trains; a table in a notebook
+bitspec.select("bias where role == q", "bert-base-cased").count
 """
 
 from importlib import import_module

@@ -1,10 +1,10 @@
 """The Python API: what the commands do, for scripts and notebooks.
 
-    import bitspec
+import bitspec
 
-    study = bitspec.load("specs/paper.bspec")
-    bitspec.show(study)                              # what every strategy trains; a table in a notebook
-    bitspec.select("bias where role == q", "bert-base-cased").count
+study = bitspec.load("specs/paper.bspec")
+bitspec.show(study)                              # what every strategy trains; a table in a notebook
+bitspec.select("bias where role == q", "bert-base-cased").count
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def show(
     if not isinstance(study, Study):
         folder = Path(study).parent if folder is None else folder
         study = load(study)
-    wanted = [(source, None) for source in models] or [(model.source, model.revision) for model in study.models]
+    wanted: list[tuple[str, str | None]] = [(source, None) for source in models] or [
+        (model.source, model.revision) for model in study.models
+    ]
     if not wanted:
         hint = "name one with `--model bert-base-cased`, or in the spec with `model`"
         raise BitspecError(error("incomplete", "there is no model to show this for", study.span, help=hint))
@@ -146,6 +148,7 @@ def _html_table(summary: Summary) -> str:
     )
     return (
         f"<table><caption>{html.escape(summary.model)}: {summary.total:,} parameters; the head is always trained and "
-        f"never counted</caption><thead><tr><th>strategy</th><th>label</th><th>trained</th><th>% of all</th></tr></thead>"
+        "never counted</caption>"
+        "<thead><tr><th>strategy</th><th>label</th><th>trained</th><th>% of all</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )

@@ -1,9 +1,9 @@
 """Golden files of many cases: a title, a text, and what came of it, written to be read.
 
-    === title
-    the text
-    --- what the program says
-    the golden output
+=== title
+the text
+--- what the program says
+the golden output
 """
 
 from __future__ import annotations

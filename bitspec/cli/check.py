@@ -43,7 +43,9 @@ def _contents(study: object) -> str:
 
     assert isinstance(study, Study)
     if study.name is None:
-        return f"{_count(len(study.groups), 'group')}, {_count(len(study.strategies), 'strategy')}, for other specs to use"
+        return (
+            f"{_count(len(study.groups), 'group')}, {_count(len(study.strategies), 'strategy')}, for other specs to use"
+        )
     trials = len(study.models) * len(study.tasks) * len(study.strategies) * len(study.seeds)
     parts = [
         _count(len(study.models), "model"),

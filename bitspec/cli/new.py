@@ -14,7 +14,13 @@ _NAME = re.compile(r"[^\W\d]\w*")
 @click.option("-m", "--model", "model", default="bert-base-cased", show_default=True, help="A hub name or a folder.")
 @click.option("-t", "--task", "task", default="rte", show_default=True, help="A GLUE task, or `builtin/…`.")
 @click.option("-n", "--name", default=None, help="The study's name.  [default: from the file, or leave_one_out]")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="The file to write.  [default: standard output]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="The file to write.  [default: standard output]",
+)
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 def command(model: str, task: str, name: str | None, output: Path | None, force: bool) -> int:
     """Write a first spec: the model's biases, all of them, without one role at a time, and none.
@@ -33,7 +39,9 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
         raise BitspecError(error("file-exists", f"`{output}` is there already", help=hint))
     for what, given in (("model", model), ("task", task)):
         if '"' in given or "\n" in given:
-            raise BitspecError(error("bad-name", f"the {what} `{given}` cannot stand in a spec", help="take the quotes away"))
+            raise BitspecError(
+                error("bad-name", f"the {what} `{given}` cannot stand in a spec", help="take the quotes away")
+            )
     if name is not None and not _NAME.fullmatch(name):
         hint = "names have letters, digits and `_`, and start with a letter"
         raise BitspecError(error("bad-name", f"`{name}` is not a name", help=hint))

@@ -24,7 +24,11 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
         click.echo(diagnostic.render(style) if style else diagnostic.render(), err=True)
         click.echo(err=True)
     errors = sum(map(is_error, diagnostics))
-    counts = [f"{n} {word}{'s' if n != 1 else ''}" for n, word in ((errors, "error"), (len(diagnostics) - errors, "warning")) if n]
+    counts = [
+        f"{n} {word}{'s' if n != 1 else ''}"
+        for n, word in ((errors, "error"), (len(diagnostics) - errors, "warning"))
+        if n
+    ]
     if counts:
         click.echo(", ".join(counts), err=True)
 

@@ -15,13 +15,34 @@ if TYPE_CHECKING:
 
 @click.command("show", epilog="Example: bitspec show specs/paper.bspec --strategy bitfit")
 @click.argument("spec", type=click.Path(path_type=Path))
-@click.option("-m", "--model", "models", multiple=True, metavar="MODEL", help="Show it for this model (a hub name or a folder) instead of the spec's. Repeatable.")
-@click.option("-s", "--strategy", "strategies", multiple=True, metavar="NAME", help="Show only this strategy. Repeatable.")
-@click.option("--seeds", metavar="SEEDS", help="Show sizes over these seeds instead of the spec's, such as 0..4 or 1,7.")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="Show it for this model (a hub name or a folder) instead of the spec's. Repeatable.",
+)
+@click.option(
+    "-s",
+    "--strategy",
+    "strategies",
+    multiple=True,
+    metavar="NAME",
+    help="Show only this strategy. Repeatable.",
+)
+@click.option(
+    "--seeds", metavar="SEEDS", help="Show sizes over these seeds instead of the spec's, such as 0..4 or 1,7."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
 @click.option("--no-heatmap", is_flag=True, help="Leave out the heatmaps by role and layer.")
 def command(
-    spec: Path, models: tuple[str, ...], strategies: tuple[str, ...], seeds: str | None, as_json: bool, no_heatmap: bool
+    spec: Path,
+    models: tuple[str, ...],
+    strategies: tuple[str, ...],
+    seeds: str | None,
+    as_json: bool,
+    no_heatmap: bool,
 ) -> int:
     """Show what every strategy of a spec trains: how many entries, which share of all, in which roles and layers.
 

@@ -39,7 +39,10 @@ def print_shown(study: Study, shown: Shown, *, heatmaps: bool) -> None:
 
 
 def _facts(study: Study, summary: Summary) -> Iterable[Text]:
-    yield Text.assemble((summary.model, "bold"), f"  {summary.architecture}, {summary.layers} layers, {summary.total:,} parameters")
+    yield Text.assemble(
+        (summary.model, "bold"),
+        f"  {summary.architecture}, {summary.layers} layers, {summary.total:,} parameters",
+    )
     yield Text("head, always trained and never counted: " + _heads(study, summary))
     with_pooler = [
         f"{strategy.name} on {task.name}"
@@ -88,7 +91,10 @@ def _print_heatmaps(console: Console, summary: Summary) -> None:
         console.print(Columns(found, padding=(0, 3), expand=False))
         seed = f"; samples as of seed {summary.seeds[0]}" if len(summary.seeds) > 1 else ""
         console.print(Text(LEGEND, "dim"), soft_wrap=True)
-        console.print(Text(f"columns: layers 0 to {summary.layers - 1}, then outside the layers{seed}", "dim"), soft_wrap=True)
+        console.print(
+            Text(f"columns: layers 0 to {summary.layers - 1}, then outside the layers{seed}", "dim"),
+            soft_wrap=True,
+        )
 
 
 def _heatmap(strategy: StrategySummary, layers: int) -> Group | None:

@@ -76,7 +76,8 @@ class Canonical:
         if isinstance(selection, Intersection):
             parts = self._parts(selection, Intersection) - {"all"}
             return "none" if "none" in parts else _joined(" & ", parts, empty="all")
-        left, taken = selection, frozenset[str]()
+        left: Selection = selection
+        taken: frozenset[str] = frozenset()
         while True:  # a - b - c is a - (b | c)
             left = self._looked_up(left)
             if not isinstance(left, Difference):

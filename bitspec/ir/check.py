@@ -9,13 +9,13 @@ from bitspec.diagnostics import Diagnostic, Note, did_you_mean, error, listed, w
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
 from bitspec.ir.selection import Ref, Selection, walk
-from bitspec.ir.study import Comparison, Expectation, Group, Model, Name, Strategy, Study, Task
+from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
 from bitspec.ir.vocabulary import BUILTIN_TASKS, GLUE, METRICS, SELECTIONS
 
 #: More diagnostics than this help nobody.
 MAX_DIAGNOSTICS = 100
 
-Declared = TypeVar("Declared", Model, Task, Group, Strategy)
+Declared = TypeVar("Declared", Model, Task, NamedSelection)
 
 
 def check(
@@ -56,7 +56,7 @@ def check(
 def _check_declarations(study: Study) -> Iterator[Diagnostic]:
     yield from _repeated("model", study.models)
     yield from _repeated("task", study.tasks)
-    selections = sorted((*study.groups, *study.strategies), key=lambda named: (named.span.source.name, named.span.start))
+    selections = sorted(study.named, key=lambda named: (named.span.source.name, named.span.start))
     yield from _repeated("group or strategy", selections)
     for named in selections:
         if named.name in SELECTIONS:
@@ -64,7 +64,12 @@ def _check_declarations(study: Study) -> Iterator[Diagnostic]:
             message = f"`{named.name}` already means {SELECTIONS[named.name]}"
             yield error("reserved-name", message, named.span, help=hint)
         elif "/" in named.name:
-            yield error("bad-name", f"`{named.name}` has a `/`, which only the names of tasks have", named.span, help="write `_` instead")
+            yield error(
+                "bad-name",
+                f"`{named.name}` has a `/`, which only the names of tasks have",
+                named.span,
+                help="write `_` instead",
+            )
 
 
 def _repeated(what: str, declared: Iterable[Declared]) -> Iterator[Diagnostic]:
@@ -76,12 +81,18 @@ def _repeated(what: str, declared: Iterable[Declared]) -> Iterator[Diagnostic]:
             hint = "give one of them another name" if what != "task" else "take one of them away"
             if (other.span.source, other.span.start) == (noun.span.source, noun.span.start):
                 hint = "every round of the loop declares it again: put the loop's `$name` into it"
-            yield error("repeated", f"there is already a {what} called `{noun.name}`", noun.span, help=hint, notes=notes)
+            yield error(
+                "repeated",
+                f"there is already a {what} called `{noun.name}`",
+                noun.span,
+                help=hint,
+                notes=notes,
+            )
 
 
 def _check_references(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
     uses: dict[str, list[Ref]] = {}
-    for named in (*study.groups, *study.strategies):
+    for named in study.named:
         refs = _refs(named.selection)
         uses.setdefault(named.name, refs)
         for ref in refs:
@@ -118,7 +129,10 @@ def _circles(uses: dict[str, list[Ref]]) -> Iterator[Diagnostic]:
                 assert ref is not None
                 way = " -> ".join([*path[path.index(name) :], name])
                 yield error(
-                    "circular-name", f"`{name}` is defined by itself: {way}", ref.span, help="break the circle at one of these"
+                    "circular-name",
+                    f"`{name}` is defined by itself: {way}",
+                    ref.span,
+                    help="break the circle at one of these",
                 )
                 done.update(path)
             elif name not in done and name in uses:
@@ -154,7 +168,12 @@ def _check_expectation(expectation: Expectation, study: Study, broken: frozenset
     yield from _check_strategy_name(expectation.right, study, broken)
     if expectation.left == expectation.right:
         hint = "compare it with another strategy"
-        yield error("bad-expectation", f"`{expectation.left.name}` is compared with itself", expectation.span, help=hint)
+        yield error(
+            "bad-expectation",
+            f"`{expectation.left.name}` is compared with itself",
+            expectation.span,
+            help=hint,
+        )
 
 
 def _check_strategy_name(name: Name, study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
@@ -169,7 +188,9 @@ def _check_strategy_name(name: Name, study: Study, broken: frozenset[str]) -> It
         yield error("not-a-strategy", f"`{name.name}` is a selection, not a strategy", name.span, help=hint)
         return
     names = study.strategy_names
-    hint_line = did_you_mean(name.name, names) or (f"there {'is' if len(names) == 1 else 'are'} {listed(sorted(names), 'and')}" if 0 < len(names) <= 9 else None)
+    hint_line = did_you_mean(name.name, names) or (
+        f"there {'is' if len(names) == 1 else 'are'} {listed(sorted(names), 'and')}" if 0 < len(names) <= 9 else None
+    )
     yield error("unknown-name", f"there is no strategy called `{name.name}`", name.span, help=hint_line)
 
 
@@ -200,16 +221,27 @@ def _check_completeness(study: Study) -> Iterator[Diagnostic]:
             if not found:
                 yield error("incomplete", f"this study has no {what}", study.span, help=hint)
         return
-    for noun in (*study.models[:1], *study.tasks[:1], *study.train[:1], *study.questions[:1], *study.reported[:1]):
+    for noun in (
+        *study.models[:1],
+        *study.tasks[:1],
+        *study.train[:1],
+        *study.questions[:1],
+        *study.reported[:1],
+    ):
         hint = 'start the file with `study name "What it is about"`'
         yield error("incomplete", "this belongs to a study, and the file has no `study`", noun.span, help=hint)
         return
     if not study.groups and not study.strategies:
-        yield error("incomplete", "there is nothing in this file", study.span, help="`bitspec new` writes a first spec")
+        yield error(
+            "incomplete",
+            "there is nothing in this file",
+            study.span,
+            help="`bitspec new` writes a first spec",
+        )
 
 
 def _warn(study: Study, own_groups: frozenset[str] | None) -> Iterator[Diagnostic]:
-    used = {ref.name for named in (*study.groups, *study.strategies) for ref in _refs(named.selection)}
+    used = {ref.name for named in study.named for ref in _refs(named.selection)}
     if study.name is not None:
         for group in study.groups:
             if group.name not in used and (own_groups is None or group.name in own_groups):
@@ -220,7 +252,9 @@ def _warn(study: Study, own_groups: frozenset[str] | None) -> Iterator[Diagnosti
 
 
 def same_selection(
-    strategies: Iterable[Strategy], identity: Callable[[Strategy], str], how: str = "select the same by definition"
+    strategies: Iterable[Strategy],
+    identity: Callable[[Strategy], str],
+    how: str = "select the same by definition",
 ) -> Iterator[Diagnostic]:
     """A warning for each strategy that has the identity of one before it."""
     first: dict[str, Strategy] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bitspec.ir.study import STUDY_VERSION, Study
+from bitspec.ir.study import Study
 
 
 def schema_text() -> str:
@@ -12,7 +12,7 @@ def schema_text() -> str:
     schema = Study.model_json_schema(mode="serialization")
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"bitspec study, version {STUDY_VERSION}",
+        "title": f"bitspec study, version {Study.model_fields['version'].default}",
         **{key: value for key, value in schema.items() if key != "title"},
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -72,13 +72,9 @@ class SettingRow:
 
 
 _ROWS = (
-    SettingRow(
-        "epochs", 16, "how long to train", "passes over the training set", (), Interval(1, 10_000, whole=True)
-    ),
+    SettingRow("epochs", 16, "how long to train", "passes over the training set", (), Interval(1, 10_000, whole=True)),
     SettingRow("batch_size", 8, "examples in one step", "examples", (), Interval(1, 65_536, whole=True)),
-    SettingRow(
-        "max_length", 128, "longer examples are cut to this", "tokens", (), Interval(2, 1_048_576, whole=True)
-    ),
+    SettingRow("max_length", 128, "longer examples are cut to this", "tokens", (), Interval(2, 1_048_576, whole=True)),
     SettingRow(
         "learning_rate",
         1e-3,
@@ -90,9 +86,7 @@ _ROWS = (
     SettingRow("optimizer", "adamw", "AdamW with bias correction", words=("adamw",)),
     SettingRow("beta1", 0.9, "decay of AdamW's first moment", numbers=Interval(0, 1, open_high=True)),
     SettingRow("beta2", 0.999, "decay of AdamW's second moment", numbers=Interval(0, 1, open_high=True)),
-    SettingRow(
-        "eps", 1e-6, "added to the root of AdamW's second moment", numbers=Interval(0, 1, open_low=True)
-    ),
+    SettingRow("eps", 1e-6, "added to the root of AdamW's second moment", numbers=Interval(0, 1, open_low=True)),
     SettingRow(
         "weight_decay",
         0.0,
@@ -216,7 +210,10 @@ def check_setting(setting: Setting) -> Diagnostic | None:
     number = _number(value)
     if numbers.percent and not isinstance(value, PercentValue) and value != 0:
         return error(
-            "setting-value", f"{wrong}: it needs a percent sign", setting.span, help=f"write {_plain(number)}%"
+            "setting-value",
+            f"{wrong}: it needs a percent sign",
+            setting.span,
+            help=f"write {_plain(number)}%",
         )
     if isinstance(value, PercentValue) and not numbers.percent:
         return error("setting-value", wrong, setting.span, help=takes)

@@ -10,9 +10,6 @@ from pydantic import Field
 from bitspec.ir.base import Node
 from bitspec.ir.selection import Percentage, Selection
 
-#: Version of the study's JSON form; a new one when a field changes its meaning.
-STUDY_VERSION = 1
-
 
 class Name(Node):
     """A name that is used: of a strategy, a task or a group."""
@@ -69,19 +66,21 @@ class Train(Node):
     settings: tuple[Setting, ...] = ()
 
 
-class Group(Node):
-    """A named selection."""
+class NamedSelection(Node):
+    """A selection under a name by which others can use it."""
 
     name: str
     selection: Selection
 
 
-class Strategy(Node):
+class Group(NamedSelection):
+    """A named selection that is only there to be used."""
+
+
+class Strategy(NamedSelection):
     """A named selection that is to be trained; `label` is how reports call it."""
 
-    name: str
     label: str | None = None
-    selection: Selection
 
     @property
     def title(self) -> str:
@@ -137,7 +136,8 @@ class Reported(Node):
 class Study(Node):
     """A whole study. One without a name is a library: groups and strategies for others to use."""
 
-    version: Literal[1] = STUDY_VERSION
+    #: Of the JSON form; a new one when a field changes its meaning.
+    version: Literal[1] = 1
     name: str | None = None
     title: str | None = None
     models: tuple[Model, ...] = ()
@@ -153,9 +153,14 @@ class Study(Node):
     def selections(self) -> dict[str, Selection]:
         """The selection behind every name; where a name is given twice, the first."""
         found: dict[str, Selection] = {}
-        for named in (*self.groups, *self.strategies):
+        for named in self.named:
             found.setdefault(named.name, named.selection)
         return found
+
+    @property
+    def named(self) -> tuple[NamedSelection, ...]:
+        """All groups and strategies."""
+        return (*self.groups, *self.strategies)
 
     @cached_property
     def strategy_names(self) -> frozenset[str]:

@@ -53,14 +53,17 @@ class Trial(Noun):
 def trials(study: Study) -> Iterator[Trial]:
     """Every trial of a study: models, tasks, strategies and seeds in their order. It must have passed its check."""
     canonical = Canonical(study.selections)
-    selections: Mapping[str, str] = {
-        strategy.name: canonical.text(strategy.selection) for strategy in study.strategies
-    }
+    selections: Mapping[str, str] = {strategy.name: canonical.text(strategy.selection) for strategy in study.strategies}
     for model in study.models:
         for task in study.tasks:
             for name, selection in selections.items():
                 settings = resolve(study, name, task.name)
                 for seed in study.seeds:
                     yield Trial(
-                        model=model, task=task, strategy=name, selection=selection, seed=seed, settings=settings
+                        model=model,
+                        task=task,
+                        strategy=name,
+                        selection=selection,
+                        seed=seed,
+                        settings=settings,
                     )

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, cast
 
 from lark import Token, Tree
 
 from bitspec.diagnostics import Note, Span, did_you_mean, listed
 from bitspec.ir.study import (
-    Comparison,
-    Correlation,
-    Expectation,
     Group,
     Model,
-    Name,
     Question,
     Reported,
-    ReportedScore,
     Setting,
     Strategy,
     Task,
@@ -27,7 +21,19 @@ from bitspec.ir.study import (
 )
 from bitspec.language.conditions import range_of
 from bitspec.language.expressions import selection_of
-from bitspec.language.values import Bound, Node, Scope, name_of, text_of, value_of, whole_number, written
+from bitspec.language.questions import question_of, reported_of
+from bitspec.language.values import (
+    Bound,
+    Node,
+    Scope,
+    name_of,
+    names_of,
+    text_of,
+    token_of,
+    value_of,
+    whole_number,
+    written,
+)
 
 #: Most rounds that the loops of one file may run, and most seeds that a study may have.
 MAX_ROUNDS = 20_000
@@ -61,43 +67,25 @@ def build(trees: list[Tree[Token]], scope: Scope) -> Parts:
     return parts
 
 
-def _token(node: Node | None) -> Token:
-    assert isinstance(node, Token)
-    return node
-
-
-def _names(node: Node | None, scope: Scope) -> tuple[Name, ...]:
-    if node is None:
-        return ()
-    assert isinstance(node, Tree)
-    found: list[Name] = []
-    for child in node.children:
-        name = Name.model_construct(name=name_of(_token(child), scope), span=scope.span(child))
-        if name in found:
-            scope.wrong("repeated", f"`{name.name}` is listed twice", child, "take one of them away")
-        found.append(name)
-    return tuple(found)
-
-
 def _study(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     _, name, title = (*tree.children, None)[:3]
     label = text_of(title, scope) if isinstance(title, Token) else None
-    parts.study.append((name_of(_token(name), scope), label, scope.span(tree)))
+    parts.study.append((name_of(token_of(name), scope), label, scope.span(tree)))
 
 
 def _use(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
-    path = _token(tree.children[1])
+    path = token_of(tree.children[1])
     parts.uses.append((text_of(path, scope), scope.span(path)))
 
 
 def _model(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     _, name, source, keyword, revision = tree.children
-    text = text_of(_token(source), scope)
+    text = text_of(token_of(source), scope)
     if keyword is not None and keyword != "revision":
-        hint = did_you_mean(_token(keyword), ["revision"]) or 'write `model "name" revision "main"`'
-        scope.wrong("unknown-argument", f"a model has no `{keyword}`", _token(keyword), hint)
+        hint = did_you_mean(token_of(keyword), ["revision"]) or 'write `model "name" revision "main"`'
+        scope.wrong("unknown-argument", f"a model has no `{keyword}`", token_of(keyword), hint)
     if not text.strip():
-        scope.wrong("empty-text", "this model has no name", _token(source), 'write `model "bert-base-cased"`')
+        scope.wrong("empty-text", "this model has no name", token_of(source), 'write `model "bert-base-cased"`')
     parts.models.append(
         Model.model_construct(
             name=name_of(name, scope) if isinstance(name, Token) else text,
@@ -110,7 +98,7 @@ def _model(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
 
 def _tasks(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     for child in tree.children[1:]:
-        parts.tasks.append(Task.model_construct(name=name_of(_token(child), scope), span=scope.span(child)))
+        parts.tasks.append(Task.model_construct(name=name_of(token_of(child), scope), span=scope.span(child)))
 
 
 _TASK_PROPERTIES = {
@@ -123,7 +111,7 @@ _TASK_PROPERTIES = {
 
 
 def _task(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
-    name = _token(tree.children[1])
+    name = token_of(tree.children[1])
     given: dict[str, tuple[str, ...]] = {}
     for key, values in _properties(tree.children[2:], scope):
         if str(key) not in _TASK_PROPERTIES:
@@ -136,7 +124,12 @@ def _task(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
             if isinstance(read, str):
                 texts.append(read)
             elif read is not None:
-                scope.wrong("setting-value", f"`{key}` cannot be {written(read)}", value, f"`{key}` is {_TASK_PROPERTIES[key]}")
+                scope.wrong(
+                    "setting-value",
+                    f"`{key}` cannot be {written(read)}",
+                    value,
+                    f"`{key}` is {_TASK_PROPERTIES[key]}",
+                )
         most = 2 if key == "text" else 1
         if len(values) > most:
             message = f"`{key}` takes {'one or two columns' if most == 2 else 'one value'}, not {len(values)}"
@@ -163,7 +156,7 @@ def _properties(nodes: list[Node], scope: Scope) -> Iterator[tuple[Token, list[N
     for node in nodes:
         assert isinstance(node, Tree)
         key, *values = node.children
-        key = _token(key)
+        key = token_of(key)
         if str(key) in seen:
             note = Note("the first is here", scope.span(seen[str(key)]))
             scope.wrong("repeated", f"`{key}` is set twice in this block", key, "take one of them away", note)
@@ -197,10 +190,20 @@ def _seeds_of(item: Node, scope: Scope) -> range | tuple[int, ...]:
         if ends is None:
             return ()
         if ends[0] > ends[1]:
-            scope.wrong("bad-range", f"this range runs backwards, from {ends[0]} to {ends[1]}", item, f"write `{ends[1]}..{ends[0]}`")
+            scope.wrong(
+                "bad-range",
+                f"this range runs backwards, from {ends[0]} to {ends[1]}",
+                item,
+                f"write `{ends[1]}..{ends[0]}`",
+            )
             return ()
         if ends[1] - ends[0] >= MAX_SEEDS:
-            scope.wrong("too-many", f"these are {ends[1] - ends[0] + 1:,} seeds; a study has {MAX_SEEDS:,} at most", item, "write `seeds 0..4`")
+            scope.wrong(
+                "too-many",
+                f"these are {ends[1] - ends[0] + 1:,} seeds; a study has {MAX_SEEDS:,} at most",
+                item,
+                "write `seeds 0..4`",
+            )
             return ()
         return range(ends[0], ends[1] + 1)
     seed = whole_number(item, scope, "a seed", "seeds 0..4")
@@ -212,7 +215,12 @@ def _train(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     settings = []
     for key, values in _properties(properties, scope):
         if len(values) > 1:
-            scope.wrong("setting-value", f"`{key}` takes one value, not {len(values)}", key, "settings are separated by white space")
+            scope.wrong(
+                "setting-value",
+                f"`{key}` takes one value, not {len(values)}",
+                key,
+                "settings are separated by white space",
+            )
             continue
         value = value_of(values[0], scope)
         if value is not None:
@@ -220,14 +228,17 @@ def _train(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
             settings.append(Setting.model_construct(name=name_of(key, scope), value=value, span=span))
     parts.train.append(
         Train.model_construct(
-            targets=_names(targets, scope), tasks=_names(tasks, scope), settings=tuple(settings), span=_header(tree, scope)
+            targets=names_of(targets, scope),
+            tasks=names_of(tasks, scope),
+            settings=tuple(settings),
+            span=_header(tree, scope),
         )
     )
 
 
 def _header(tree: Tree[Token], scope: Scope) -> Span:
     """Where a statement with a block stands, without the block."""
-    first = scope.span(_token(tree.children[0]))
+    first = scope.span(token_of(tree.children[0]))
     for child in tree.children[1:]:
         if isinstance(child, Tree) and child.data not in {"names"}:
             break
@@ -240,102 +251,49 @@ def _group(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     _, name, label, selection = tree.children
     if label is not None:
         hint = "only strategies have labels, as only they are reported: take it away"
-        scope.wrong("misplaced-label", "a group has no label", _token(label), hint)
+        scope.wrong("misplaced-label", "a group has no label", token_of(label), hint)
     parts.groups.append(
         Group.model_construct(
-            name=name_of(_token(name), scope), selection=selection_of(selection, scope), span=scope.span(_token(name))
+            name=name_of(token_of(name), scope),
+            selection=selection_of(selection, scope),
+            span=scope.span(token_of(name)),
         )
     )
 
 
 def _strategy(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     _, name, label, selection = tree.children
-    title = text_of(_token(label), scope) if label is not None else None
+    title = text_of(token_of(label), scope) if label is not None else None
     if title is not None and not title.strip():
-        scope.wrong("empty-text", "this label is empty", _token(label), "write a label, or take the quotes away")
+        scope.wrong("empty-text", "this label is empty", token_of(label), "write a label, or take the quotes away")
     parts.strategies.append(
         Strategy.model_construct(
-            name=name_of(_token(name), scope),
+            name=name_of(token_of(name), scope),
             label=title,
             selection=selection_of(selection, scope),
-            span=scope.span(_token(name)),
+            span=scope.span(token_of(name)),
         )
     )
 
 
 def _question(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
-    text = _token(tree.children[1])
-    expectations = [_expectation(child, scope) for child in tree.children[2:] if isinstance(child, Tree)]
-    if not expectations:
-        scope.wrong("empty-question", "this question expects nothing", text, "add for example `expect a > b`")
-    parts.questions.append(
-        Question.model_construct(
-            text=text_of(text, scope),
-            expectations=tuple(part for part in expectations if part is not None),
-            span=scope.span(text),
-        )
-    )
-
-
-def _expectation(tree: Tree[Token], scope: Scope) -> Expectation | None:
-    if tree.data == "correlate":
-        return _correlation(tree, scope)
-    _, left, operator, right, sign, margin, _, tasks = tree.children
-    comparison = _token(operator)
-    if comparison not in {">", ">=", "<", "<="}:
-        hint = "write `expect a > b`, or `expect a >= b - 1.0` for at most one point worse"
-        scope.wrong("bad-expectation", f"scores are not compared with `{comparison}`: noise alone makes them differ", comparison, hint)
-        return None
-    value = 0 if margin is None else value_of(margin, scope)
-    if not isinstance(value, int | float):
-        if value is not None and margin is not None:
-            scope.wrong("bad-expectation", f"the margin must be a number of points, not {written(value)}", margin, "write `expect a >= b - 1.0`")
-        return None
-    return Comparison.model_construct(
-        left=Name.model_construct(name=name_of(_token(left), scope), span=scope.span(left)),
-        operator=cast(Literal[">", ">=", "<", "<="], str(comparison)),
-        right=Name.model_construct(name=name_of(_token(right), scope), span=scope.span(right)),
-        margin=float(-value if sign == "-" else value),
-        tasks=_names(tasks, scope),
-        span=scope.span(tree),
-    )
-
-
-def _correlation(tree: Tree[Token], scope: Scope) -> Expectation | None:
-    words = tree.children[1:5]
-    for word, right in zip(words, ("change", "correlates", "with", "score"), strict=True):
-        if str(word) != right:
-            hint = "write `expect change correlates with score`, or `expect a > b`"
-            scope.wrong("bad-expectation", f"`{word}` is not understood in this expectation", _token(word), hint)
-            return None
-    return Correlation.model_construct(tasks=_names(tree.children[6], scope), span=scope.span(tree))
+    parts.questions.append(question_of(tree, scope))
 
 
 def _reported(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
-    source = _token(tree.children[1])
-    scores: list[ReportedScore] = []
-    for row in tree.children[2:]:
-        assert isinstance(row, Tree)
-        strategy = Name.model_construct(name=name_of(_token(row.children[0]), scope), span=scope.span(row.children[0]))
-        for cell in row.children[1:]:
-            assert isinstance(cell, Tree)
-            task = Name.model_construct(name=name_of(_token(cell.children[0]), scope), span=scope.span(cell.children[0]))
-            score = value_of(cell.children[1], scope)
-            if not isinstance(score, int | float):
-                continue
-            if abs(score) > 100:
-                scope.wrong("bad-report", f"a score × 100 lies between -100 and 100, not at {score:g}", cell, "write for example `rte 70.5`")
-            scores.append(ReportedScore.model_construct(strategy=strategy, task=task, score=float(score), span=scope.span(cell)))
-    if not scores:
-        scope.wrong("bad-report", "no scores are reported here", source, "write `bitfit: cola 58.8, rte 72.3`")
-    parts.reported.append(Reported.model_construct(source=text_of(source, scope), scores=tuple(scores), span=scope.span(source)))
+    parts.reported.append(reported_of(tree, scope))
 
 
 def _for(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     _, variable, _, values, *body = tree.children
-    name = _token(variable)
+    name = token_of(variable)
     if "$" in name:
-        scope.wrong("bad-loop", "the name in `for` has no `$`; its uses have", name, f"write `for {str(name).strip('${}')} in …`")
+        scope.wrong(
+            "bad-loop",
+            "the name in `for` has no `$`; its uses have",
+            name,
+            f"write `for {str(name).strip('${}')} in …`",
+        )
         return
     if str(name) in scope.bindings:
         scope.wrong("bad-loop", f"a loop around this already gives `${name}` its values", name, "choose another name")
@@ -346,14 +304,19 @@ def _for(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
         parts.rounds += 1
         if parts.rounds > MAX_ROUNDS:
             if parts.rounds == MAX_ROUNDS + 1:
-                scope.wrong("too-many", f"the loops of this file run more than {MAX_ROUNDS:,} rounds", name, "make several specs of it")
+                scope.wrong(
+                    "too-many",
+                    f"the loops of this file run more than {MAX_ROUNDS:,} rounds",
+                    name,
+                    "make several specs of it",
+                )
             return
         inside = scope.inside(str(name), value)
         before = len(scope.diagnostics)
         for statement in body:
             assert isinstance(statement, Tree)
             if statement.data in {"study", "use", "seeds"}:
-                keyword = _token(statement.children[0])
+                keyword = token_of(statement.children[0])
                 scope.wrong("bad-loop", f"`{keyword}` cannot be repeated", keyword, "move it out of the loop")
             else:
                 _BUILDERS[statement.data](statement, inside, parts)
@@ -394,4 +357,3 @@ _BUILDERS: dict[str, Callable[[Tree[Token], Scope, Parts], None]] = {
     "reported": _reported,
     "for": _for,
 }
-

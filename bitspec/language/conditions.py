@@ -8,7 +8,20 @@ import regex
 from lark import Token, Tree
 
 from bitspec.diagnostics import Note, Span, did_you_mean, listed
-from bitspec.ir.selection import And, Attribute, Compares, Condition, IsIn, Item, Matches, Not, Operator, Or, Range, Value
+from bitspec.ir.selection import (
+    And,
+    Attribute,
+    Compares,
+    Condition,
+    IsIn,
+    Item,
+    Matches,
+    Not,
+    Operator,
+    Or,
+    Range,
+    Value,
+)
 from bitspec.ir.vocabulary import ATTRIBUTES, KINDS, ROLES
 from bitspec.language.values import Bound, Node, Scope, value_of, whole_number, written
 
@@ -45,7 +58,7 @@ def _stand_in(span: Span) -> Condition:
 
 def _attribute(token: Token, scope: Scope) -> Attribute | None:
     if str(token) in ATTRIBUTES:
-        return cast(Attribute, str(token))
+        return cast("Attribute", str(token))
     hint = did_you_mean(token, ATTRIBUTES) or f"the attributes are {listed(ATTRIBUTES, 'and')}"
     for words, attribute in ((ROLES, "role"), (KINDS, "kind")):
         if str(token) in words:
@@ -59,7 +72,7 @@ def _compares(node: Tree[Token], scope: Scope, span: Span) -> Condition:
     assert isinstance(name, Token)
     attribute = _attribute(name, scope)
     if isinstance(operator, Tree):  # a single `=`
-        sign = cast(Token, operator.children[0])
+        sign = cast("Token", operator.children[0])
         scope.wrong("wrong-operator", "values are compared with two equals signs", sign, f"write `{name} == …`")
         operator = Token("COMPARE", "==")
     if attribute is None:
@@ -76,12 +89,12 @@ def _compares(node: Tree[Token], scope: Scope, span: Span) -> Condition:
     checked = _checked(attribute, value, literal, scope)
     if checked is None:
         return _stand_in(span)
-    return Compares.model_construct(attribute=attribute, operator=cast(Operator, str(operator)), value=checked, span=span)
+    return Compares.model_construct(
+        attribute=attribute, operator=cast("Operator", str(operator)), value=checked, span=span
+    )
 
 
-def _matches(
-    attribute: Attribute, operator: Token, literal: Node, value: Bound, scope: Scope, span: Span
-) -> Condition:
+def _matches(attribute: Attribute, operator: Token, literal: Node, value: Bound, scope: Scope, span: Span) -> Condition:
     if attribute in _NUMERIC:
         hint = f"write `{attribute} == 3` or `{attribute} in 0..3`"
         scope.wrong("wrong-operator", f"`{attribute}` is a number, and `{operator}` looks for text", operator, hint)
@@ -109,7 +122,8 @@ def _pattern_complaint(pattern: str) -> tuple[str, int | None] | None:
     try:
         regex.compile(pattern)
     except regex.error as problem:
-        return problem.msg, problem.pos if isinstance(problem.pos, int) and problem.pos < len(pattern) else None
+        offset = getattr(problem, "pos", None)
+        return getattr(problem, "msg", str(problem)), offset if offset is not None and offset < len(pattern) else None
     except (OverflowError, RecursionError, MemoryError, ValueError):
         return "it repeats or nests too much", None
     return None
@@ -124,7 +138,12 @@ def _is_in(node: Tree[Token], scope: Scope, span: Span) -> Condition:
         return _stand_in(span)
     parts = [members] if members.data == "range" else [part for part in members.children if part is not None]
     if not parts:
-        scope.wrong("bad-set", "this set is empty, so nothing is in it", span, f"write for example `{attribute} in {{…}}`")
+        scope.wrong(
+            "bad-set",
+            "this set is empty, so nothing is in it",
+            span,
+            f"write for example `{attribute} in {{…}}`",
+        )
         return _stand_in(span)
     items: list[Item] = []
     seen: dict[object, Node] = {}
@@ -145,7 +164,12 @@ def _is_in(node: Tree[Token], scope: Scope, span: Span) -> Condition:
 def _item(attribute: Attribute, part: Node, scope: Scope) -> Item | None:
     if isinstance(part, Tree) and part.data == "range":
         if attribute not in _NUMERIC:
-            scope.wrong("wrong-operator", f"`{attribute}` is not a number, so a range does not apply", part, f"write `{attribute} in {{…}}`")
+            scope.wrong(
+                "wrong-operator",
+                f"`{attribute}` is not a number, so a range does not apply",
+                part,
+                f"write `{attribute} in {{…}}`",
+            )
             return None
         ends = range_of(part, scope)
         # A range may mix ends counted from the front and from the back: `6..-1` is valid.
@@ -177,10 +201,19 @@ def _checked(attribute: Attribute, value: Bound, node: Node, scope: Scope) -> in
     if attribute in _NUMERIC:
         if isinstance(value, int):
             return value
-        scope.wrong("wrong-value", f"`{attribute}` is a whole number, not {written(value)}", node, f"write `{attribute} == 3`")
+        scope.wrong(
+            "wrong-value",
+            f"`{attribute}` is a whole number, not {written(value)}",
+            node,
+            f"write `{attribute} == 3`",
+        )
         return None
     if not isinstance(value, str):
-        hint = f"the {attribute}s are {listed(_VOCABULARY[attribute], 'and')}" if attribute in _VOCABULARY else "put it in quotes"
+        hint = (
+            f"the {attribute}s are {listed(_VOCABULARY[attribute], 'and')}"
+            if attribute in _VOCABULARY
+            else "put it in quotes"
+        )
         scope.wrong("wrong-value", f"`{attribute}` is a text, not {written(value)}", node, hint)
         return None
     words = _VOCABULARY.get(attribute)
@@ -189,4 +222,3 @@ def _checked(attribute: Attribute, value: Bound, node: Node, scope: Scope) -> in
         scope.wrong(f"unknown-{attribute}", f"there is no {attribute} called `{value}`", node, hint)
         return None
     return value
-

@@ -44,7 +44,7 @@ _EXAMPLES = {
     "size": "rand(all, size(bias))",
 }
 _OPTIONS = {
-    **{name: ("per", "seed") for name in _DRAWS},
+    **dict.fromkeys(_DRAWS, ("per", "seed")),
     "topk": ("by", "per"),
 }
 
@@ -85,7 +85,11 @@ def _chain(node: Tree[Token], scope: Scope, depth: int) -> Selection:
         part = selection_of(right, scope, depth + 1)
         span = left.span.to(part.span)
         if operator == "difference":
-            left, nested, is_open = Difference.model_construct(left=left, right=part, span=span), nested + 1, False
+            left, nested, is_open = (
+                Difference.model_construct(left=left, right=part, span=span),
+                nested + 1,
+                False,
+            )
         elif isinstance(left, Union) and is_open:
             left = Union.model_construct(parts=(*left.parts, part), span=span)
         else:
@@ -115,43 +119,59 @@ def _where(node: Tree[Token], scope: Scope, depth: int) -> Selection:
 
 
 def _name(node: Tree[Token], scope: Scope, _depth: int) -> Selection:
-    token = cast(Token, node.children[0])
+    token = cast("Token", node.children[0])
     value = variable(token, scope) if "$" in token else str(token)
     span = scope.span(node)
     if value is None:
         return _stand_in(span)
     if not isinstance(value, str):
-        scope.wrong("not-a-selection", f"`{token}` is {written(value)} here, and a number is not a selection", node, "loops over names give selections: `for g in {bias, gamma} { … }`")
+        scope.wrong(
+            "not-a-selection",
+            f"`{token}` is {written(value)} here, and a number is not a selection",
+            node,
+            "loops over names give selections: `for g in {bias, gamma} { … }`",
+        )
         return _stand_in(span)
     if value in SELECTIONS:
-        return Base.model_construct(name=cast(BaseName, value), span=span)
+        return Base.model_construct(name=cast("BaseName", value), span=span)
     if value in _EXAMPLES:
         scope.wrong(
-            "missing-argument", f"`{value}` needs arguments in parentheses", node, f"write for example `{_EXAMPLES[value]}`"
+            "missing-argument",
+            f"`{value}` needs arguments in parentheses",
+            node,
+            f"write for example `{_EXAMPLES[value]}`",
         )
         return _stand_in(span)
     return Ref.model_construct(name=value, span=span)
 
 
 def _call(node: Tree[Token], scope: Scope, depth: int) -> Selection:
-    token = cast(Token, node.children[0])
+    token = cast("Token", node.children[0])
     function = str(token)
     span = scope.span(node)
     if function == "size":
-        scope.wrong("not-a-selection", "`size(…)` is an amount, not a selection", node, "write `rand(all, size(bias))`")
+        scope.wrong(
+            "not-a-selection",
+            "`size(…)` is an amount, not a selection",
+            node,
+            "write `rand(all, size(bias))`",
+        )
         return _stand_in(span)
     if function not in _OPTIONS:
         hint = did_you_mean(function, _OPTIONS)
         if function in SELECTIONS:
             hint = f"`{function}` takes no arguments; restrict it with `{function} where …`"
-        scope.wrong("unknown-function", f"there is no function called `{function}`", token, hint or f"there are {listed(_OPTIONS, 'and')}")
+        scope.wrong(
+            "unknown-function",
+            f"there is no function called `{function}`",
+            token,
+            hint or f"there are {listed(_OPTIONS, 'and')}",
+        )
         return _stand_in(span)
     positional: list[Node] = []
     options: dict[str, tuple[Token, Node]] = {}
-    for argument in node.children[1:]:
-        if argument is None:
-            continue
-        key, operand = cast(tuple[Token | None, Node], cast(Tree[Token], argument).children)
+    for argument in _arguments(node):
+        key, operand = cast("tuple[Token | None, Node]", argument.children)
         if key is None:
             positional.append(operand)
         elif str(key) not in _OPTIONS[function]:
@@ -165,28 +185,50 @@ def _call(node: Tree[Token], scope: Scope, depth: int) -> Selection:
         missing = None
         if len(positional) < 2:
             lone = positional[0] if positional else None
-            missing = "a selection and an amount" if lone is None else "a selection first" if _is_amount(lone) else "an amount"
-        message = f"`{function}` needs {missing}" if missing else f"`{function}` takes a selection and an amount, no more"
+            missing = (
+                "a selection and an amount"
+                if lone is None
+                else "a selection first"
+                if _is_amount(lone)
+                else "an amount"
+            )
+        message = (
+            f"`{function}` needs {missing}" if missing else f"`{function}` takes a selection and an amount, no more"
+        )
         where = positional[2] if len(positional) > 2 else token
-        scope.wrong("missing-argument" if missing else "extra-argument", message, where, f"write for example `{_EXAMPLES[function]}`")
+        scope.wrong(
+            "missing-argument" if missing else "extra-argument",
+            message,
+            where,
+            f"write for example `{_EXAMPLES[function]}`",
+        )
         return _stand_in(span)
     inner = _pool(positional[0], function, scope, depth)
     amount = amount_of(positional[1], function, scope, depth)
     per = _choice(options.get("per"), "per", ("model", "tensor"), scope)
     if function == "topk":
         _choice(options.get("by"), "by", ("magnitude",), scope)
-        return Top.model_construct(of=inner, amount=amount, per=per or "model", span=span)
+        return Top.model_construct(of=inner, amount=amount, per=_per(per), span=span)
     seed = None
     if "seed" in options:
         seed = _seed(options["seed"][1], scope)
     return Draw.model_construct(
-        rule=cast(Literal["rand", "rows", "cols", "rowcol"], function),
+        rule=cast("Literal['rand', 'rows', 'cols', 'rowcol']", function),
         of=inner,
         amount=amount,
-        per=cast(Literal["model", "tensor"], per or "model"),
+        per=_per(per),
         seed=seed,
         span=span,
     )
+
+
+def _arguments(node: Tree[Token]) -> list[Tree[Token]]:
+    # An empty pair of brackets holds one placeholder.
+    return [child for child in node.children[1:] if isinstance(child, Tree)]
+
+
+def _per(choice: str | None) -> Literal["model", "tensor"]:
+    return "tensor" if choice == "tensor" else "model"
 
 
 def _seed(node: Node, scope: Scope) -> int | None:
@@ -201,7 +243,9 @@ def _seed(node: Node, scope: Scope) -> int | None:
 def _operand_value(node: Node, scope: Scope) -> Bound | None:
     """The value of an operand that the grammar takes for a selection: a name, perhaps a loop's."""
     if isinstance(node, Tree) and node.data == "name":
-        return variable(cast(Token, node.children[0]), scope) if "$" in str(node.children[0]) else str(node.children[0])
+        return (
+            variable(cast("Token", node.children[0]), scope) if "$" in str(node.children[0]) else str(node.children[0])
+        )
     return None
 
 
@@ -241,7 +285,7 @@ def amount_of(node: Node, function: str, scope: Scope, depth: int) -> Amount:
     """The amount that a tree stands for."""
     assert isinstance(node, Tree)
     span = scope.span(node)
-    value: Bound | None = None
+    value: Bound | None
     if node.data == "share":
         percent = percent_of(node, scope)
         of = selection_of(node.children[2], scope, depth + 1)
@@ -254,13 +298,14 @@ def amount_of(node: Node, function: str, scope: Scope, depth: int) -> Amount:
         value = value_of(node, scope)
     elif node.data == "name" and "$" in str(node.children[0]):
         value = _operand_value(node, scope)
-        if isinstance(value, str):
-            value = _not_an_amount(node, function, scope)
     else:
-        value = _not_an_amount(node, function, scope)
-    if isinstance(value, PercentValue) and _is_sensible(value, node, scope):
-        return Percent.model_construct(percent=value.percent, span=span)
-    if isinstance(value, int | float):
+        value = inner_text(node)
+    if isinstance(value, str):
+        _not_an_amount(node, function, scope)
+    elif isinstance(value, PercentValue):
+        if _is_sensible(value, node, scope):
+            return Percent.model_construct(percent=value.percent, span=span)
+    elif value is not None:
         if isinstance(value, int) and value > 0:
             return Count.model_construct(count=value, span=span)
         hint = "write a whole number of entries, or a percentage such as `0.04%`"
@@ -273,11 +318,11 @@ def amount_of(node: Node, function: str, scope: Scope, depth: int) -> Amount:
 
 def _size(node: Tree[Token], scope: Scope, depth: int) -> Amount:
     span = scope.span(node)
-    arguments = [cast(Tree[Token], argument) for argument in node.children[1:] if argument is not None]
-    if len(arguments) != 1 or arguments[0].children[0] is not None:
+    arguments = _arguments(node)
+    named, inner = cast("tuple[Token | None, Node]", arguments[0].children) if arguments else (None, None)
+    if len(arguments) != 1 or named is not None or inner is None:
         scope.wrong("missing-argument", "`size` takes one selection", node, "write `size(bias)`")
         return Count.model_construct(count=1, span=span)
-    inner = arguments[0].children[1]
     if _is_amount(inner):
         scope.wrong("bad-argument", "`size` takes a selection, not an amount", inner, "write `size(bias)`")
         return Count.model_construct(count=1, span=span)
@@ -293,7 +338,12 @@ def _not_an_amount(node: Node, function: str, scope: Scope) -> None:
 def _is_sensible(percent: PercentValue, node: Node, scope: Scope) -> bool:
     if 0 < percent.percent <= 100:
         return True
-    scope.wrong("bad-amount", f"a percentage lies above 0 and up to 100, not at {written(percent)}", node, "write for example `0.04%`")
+    scope.wrong(
+        "bad-amount",
+        f"a percentage lies above 0 and up to 100, not at {written(percent)}",
+        node,
+        "write for example `0.04%`",
+    )
     return False
 
 

@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bitspec.diagnostics import BitspecError, Diagnostic, Note, Source, Span, closest, error, is_error, raise_errors
+from bitspec.diagnostics import (
+    BitspecError,
+    Diagnostic,
+    Note,
+    Source,
+    Span,
+    closest,
+    error,
+    is_error,
+    raise_errors,
+)
 from bitspec.ir.check import check
 from bitspec.ir.study import Group, Strategy, Study
 from bitspec.language.build import MAX_ROUNDS, Parts, build
@@ -85,19 +95,31 @@ def read(path: str | Path, span: Span | None = None) -> Source:
         raise refuse("no-such-file", f"there is no file `{name}`", _near_file(path)) from None
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        raise refuse("unreadable-file", f"`{name}` cannot be read: {reason}", "check the path and its permissions") from None
+        raise refuse(
+            "unreadable-file", f"`{name}` cannot be read: {reason}", "check the path and its permissions"
+        ) from None
+    return Source(name, decode(data, name, span))
+
+
+def decode(data: bytes, name: str, span: Span | None = None) -> str:
+    """The bytes of a spec as text, with `\\n` for every line end. Raises BitspecError for what is no text."""
+
+    def refuse(code: str, message: str, hint: str) -> BitspecError:
+        return BitspecError(error(code, message, span, help=hint))
+
     if len(data) > MAX_BYTES:
         raise refuse("too-long", f"`{name}` is longer than {MAX_BYTES:,} bytes", "is it a spec? split it with `use`")
-    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if b"\0" in data and not is_utf16:
         raise refuse("not-a-text", f"`{name}` is not a text file", "a spec is plain text; see `bitspec new --help`")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        encoding = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "another encoding"
+        encoding = "UTF-16" if is_utf16 else "another encoding"
         line = data.count(b"\n", 0, problem.start) + 1
         message = f"`{name}` is not UTF-8: it looks like {encoding} (byte {problem.start + 1:,}, line {line:,})"
         raise refuse("not-utf8", message, "save it as UTF-8") from None
-    return Source(name, text.replace("\r\n", "\n").replace("\r", "\n"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _near_file(path: Path) -> str:
@@ -157,10 +179,21 @@ class _Reading:
 def _study(parts: Parts, source: Source) -> tuple[Study, list[Diagnostic]]:
     """The study that the parts make, and what is wrong with how often things are declared."""
     found: list[Diagnostic] = []
-    for what, spans in (("study", [span for *_, span in parts.study]), ("seeds", [span for _, span in parts.seeds])):
+    for what, spans in (
+        ("study", [span for *_, span in parts.study]),
+        ("seeds", [span for _, span in parts.seeds]),
+    ):
         for span in spans[1:]:
             note = Note("the first is here", spans[0])
-            found.append(error("repeated", f"there is more than one `{what}`", span, help="keep one of them", notes=[note]))
+            found.append(
+                error(
+                    "repeated",
+                    f"there is more than one `{what}`",
+                    span,
+                    help="keep one of them",
+                    notes=[note],
+                )
+            )
     name, title, span = parts.study[0] if parts.study else (None, None, Span(source, 0, 0))
     groups: tuple[Group, ...] = (*parts.used_groups, *parts.groups)
     strategies: tuple[Strategy, ...] = (*parts.used_strategies, *parts.strategies)

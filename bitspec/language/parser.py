@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from lark import Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from bitspec.diagnostics import Diagnostic, closest, Note, Source, Span, error
+from bitspec.diagnostics import Diagnostic, Note, Source, Span, closest, error
 from bitspec.language.grammar import grammar
 from bitspec.language.syntax_errors import STARTERS, bad_character, explain, misplaced
 
@@ -96,7 +96,7 @@ def _tokens(source: Source) -> tuple[list[Token], list[Diagnostic]]:
         try:
             return list(grammar().lex(text)), diagnostics
         except UnexpectedCharacters as problem:
-            offset = problem.pos_in_stream
+            offset = problem.pos_in_stream or 0
             diagnostic, end, replacement = bad_character(source, offset)
             diagnostics.append(diagnostic)
             text = text[:offset] + replacement + text[end:]
@@ -120,7 +120,7 @@ def _statements(source: Source, tokens: Sequence[Token]) -> Iterator[Tree[Token]
             end = position + 1
             while end < len(tokens) and tokens[end].type not in STARTERS:
                 end += 1
-            yield misplaced(source, tokens[position:end], tokens[:position])
+            yield misplaced(source, tokens[position:end])
         position = end
 
 
@@ -197,7 +197,7 @@ def _parse(segment: Sequence[Token]) -> Tree[Token]:
     interactive = grammar().parse_interactive(start="statement")
     for token in segment:
         interactive.feed_token(token)
-    tree = interactive.feed_eof(segment[-1])
+    tree = interactive.feed_eof(segment[-1])  # type: ignore[no-untyped-call]
     assert isinstance(tree, Tree)
     return tree
 

@@ -9,7 +9,14 @@ _NOUNS = {"bias": "biases", "gamma": "scales of the norms"}
 
 
 def leave_one_out(
-    *, name: str, model: str, task: str, kind: str, roles: Sequence[str], layers: int, revision: str | None = None
+    *,
+    name: str,
+    model: str,
+    task: str,
+    kind: str,
+    roles: Sequence[str],
+    layers: int,
+    revision: str | None = None,
 ) -> str:
     """A leave-one-out study of the parameters of a kind (`bias` or `gamma`) that have `roles`, in `layers` layers.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from lark import Lark, Token, UnexpectedToken
+from lark import Token, UnexpectedToken
 
 from bitspec.diagnostics import Diagnostic, Note, Source, Span, closest, error, listed
 from bitspec.language.grammar import grammar
@@ -40,7 +40,7 @@ _CHARACTERS = {
     "!": ("`!` has no meaning by itself", "write `all - bias` for everything but the biases, `not` in a condition"),
     "/": ("`/` has no meaning here", "comments start with `#`; a path stands in quotes"),
     "*": ("`*` has no meaning here", 'select by a pattern: `name ~ ".*query.*"`, or take `all`'),
-    ".": ("a lone `.` has no meaning here", "a number has digits on both sides of its point: `0.5`; a range has two dots: `0..4`"),
+    ".": ("a lone `.` has no meaning here", "a number has digits before and after its point: `0.5`; a range is `0..4`"),
     "$": ("`$` needs the name of a loop's value after it", "write `$r` inside `for r in {q, k} { … }`"),
     "^": ("`^` has no meaning here", "write `(a | b) - (a & b)` for what is in one but not both"),
     "@": ("`@` has no meaning here", 'a revision is written `model "name" revision "…"`'),
@@ -91,11 +91,15 @@ def bad_character(source: Source, offset: int) -> tuple[Diagnostic, int, str]:
     closing, meant = _PAIRS.get(char, ("", ""))
     end = line.find(closing, 1) if closing else -1
     if end > 0:
-        return error("bad-character", message, span, help=help_line), offset + end + 1, meant[0] + line[1:end] + meant[1]
+        return (
+            error("bad-character", message, span, help=help_line),
+            offset + end + 1,
+            meant[0] + line[1:end] + meant[1],
+        )
     return error("bad-character", message, span, help=help_line), offset + 1, " "
 
 
-def misplaced(source: Source, tokens: Sequence[Token], before: Sequence[Token]) -> Diagnostic:
+def misplaced(source: Source, tokens: Sequence[Token]) -> Diagnostic:
     """What is wrong with tokens that stand where a statement should start."""
     first = tokens[0]
     span = _span(source, first)
@@ -104,8 +108,12 @@ def misplaced(source: Source, tokens: Sequence[Token], before: Sequence[Token]) 
     if first.type == "NAME" and (near := closest(first, STARTERS.values(), 1)):
         return error("unknown-keyword", f"`{first}` starts no statement", span, help=f"did you mean `{near[0]}`?")
     if first.type == "NAME" and len(tokens) > 1 and tokens[1].type == "EQUAL":
-        return error("unknown-keyword", f"`{first}` stands alone, outside any statement", span,
-                     help=f"write `group {first} = …` for a selection, `train {{ {first} = … }}` for a setting")  # fmt: skip
+        return error(
+            "unknown-keyword",
+            f"`{first}` stands alone, outside any statement",
+            span,
+            help=f"write `group {first} = …` for a selection, `train {{ {first} = … }}` for a setting",
+        )
     help_line = f"statements start with {listed([word for word in STARTERS.values() if word != 'expect'])}"
     return error("unknown-keyword", f"`{first}` starts no statement", span, help=help_line)
 
@@ -154,7 +162,10 @@ def _known() -> dict[tuple[int, str, str, str, str], Mistake]:
 
 def _with_strategies(examples: Sequence[str]) -> list[str]:
     """What goes wrong after the `=` of a group goes wrong after that of a strategy."""
-    return [*examples, *("strategy" + example[5:] for example in examples if example.startswith("group a = "))]
+    return [
+        *examples,
+        *("strategy" + example[5:] for example in examples if example.startswith("group a = ")),
+    ]
 
 
 def place_of(example: str) -> tuple[Place, str]:
@@ -164,7 +175,7 @@ def place_of(example: str) -> tuple[Place, str]:
     try:
         for token in tokens:
             interactive.feed_token(token)
-        interactive.feed_eof()
+        interactive.feed_eof()  # type: ignore[no-untyped-call]
     except UnexpectedToken as problem:
         return _place(problem, tokens), problem.token.type
     raise AssertionError(f"this example of a mistake is right: {example}")

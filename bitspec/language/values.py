@@ -12,7 +12,7 @@ import regex
 from lark import Token, Tree
 
 from bitspec.diagnostics import Diagnostic, Note, Source, Span, did_you_mean, error
-from bitspec.ir.study import PercentValue
+from bitspec.ir.study import Name, PercentValue
 
 #: What a loop's name can stand for: a name, a text, a number or a percentage.
 Bound: TypeAlias = str | int | float | PercentValue
@@ -39,7 +39,9 @@ class Scope:
         """The scope in one round of a loop."""
         return Scope(self.source, {**self.bindings, name: value}, self.diagnostics, self.is_partial)
 
-    def wrong(self, code: str, message: str, node: Node | Span, hint: str | None = None, note: Note | None = None) -> None:
+    def wrong(
+        self, code: str, message: str, node: Node | Span, hint: str | None = None, note: Note | None = None
+    ) -> None:
         """Report an error at a node of the parse tree."""
         span = node if isinstance(node, Span) else self.span(node)
         self.diagnostics.append(error(code, message, span, help=hint, notes=[note] if note else []))
@@ -67,6 +69,12 @@ def _edge(node: Node, end: int) -> Token | None:
     return None
 
 
+def token_of(node: Node | None) -> Token:
+    """A node that the grammar makes a token."""
+    assert isinstance(node, Token)
+    return node
+
+
 def name_of(token: Token, scope: Scope) -> str:
     """A name, with loop values put in. An error is reported where the result is no name."""
     if "$" not in token:
@@ -80,6 +88,20 @@ def name_of(token: Token, scope: Scope) -> str:
             "names have letters, digits and `_`, and start with a letter",
         )
     return text
+
+
+def names_of(node: Node | None, scope: Scope) -> tuple[Name, ...]:
+    """The names of a list; one that stands twice is reported."""
+    if node is None:
+        return ()
+    assert isinstance(node, Tree)
+    found: list[Name] = []
+    for child in node.children:
+        name = Name.model_construct(name=name_of(token_of(child), scope), span=scope.span(child))
+        if name in found:
+            scope.wrong("repeated", f"`{name.name}` is listed twice", child, "take one of them away")
+        found.append(name)
+    return tuple(found)
 
 
 def text_of(token: Token, scope: Scope) -> str:
@@ -153,7 +175,12 @@ def whole_number(node: Node, scope: Scope, what: str, example: str) -> int | Non
     if isinstance(value, int):
         return value
     if value is not None:
-        scope.wrong("whole-number", f"{what} must be a whole number, not {written(value)}", node, f"write for example `{example}`")
+        scope.wrong(
+            "whole-number",
+            f"{what} must be a whole number, not {written(value)}",
+            node,
+            f"write for example `{example}`",
+        )
     return None
 
 

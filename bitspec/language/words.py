@@ -157,9 +157,7 @@ def read_items(text: str) -> tuple[list[Item], Word]:
 @cache
 def _concrete_grammar() -> Lark:
     """The grammar, with trees that keep every token."""
-    return Lark(
-        grammar().source_grammar, parser="lalr", start="file", keep_all_tokens=True, maybe_placeholders=False
-    )
+    return Lark(grammar().source_grammar, parser="lalr", start="file", keep_all_tokens=True, maybe_placeholders=False)
 
 
 class _Reader:

@@ -68,9 +68,7 @@ class Complaints:
         blamed = self._blamed(node.condition, of, wanted=True)
         if blamed is None:
             message = f"no parameter of {whole} meets all of this at once"
-            return error(
-                "matches-nothing", message, node.condition.span, help=self._one_by_one(node.condition, of)
-            )
+            return error("matches-nothing", message, node.condition.span, help=self._one_by_one(node.condition, of))
         atom, positive = blamed
         message, hint = self._nothing_has(atom, positive, of, whole)
         return error("matches-nothing", message, atom.span, help=hint)
@@ -184,9 +182,7 @@ class Complaints:
         ]
         return f"by itself, {listed(counts, 'and', quote='')}"
 
-    def _idle_branches(
-        self, condition: Condition, of: Selected, whole: str, wanted: bool
-    ) -> Iterator[Diagnostic]:
+    def _idle_branches(self, condition: Condition, of: Selected, whole: str, wanted: bool) -> Iterator[Diagnostic]:
         match condition:
             case Not(condition=inner):
                 yield from self._idle_branches(inner, of, whole, not wanted)

@@ -113,9 +113,7 @@ class Conditions:
             return value + self._catalogue.layers
         return value
 
-    def _where(
-        self, attribute: Attribute, holds: Callable[[Any, Any], bool], value: int | str
-    ) -> frozenset[str]:
+    def _where(self, attribute: Attribute, holds: Callable[[Any, Any], bool], value: int | str) -> frozenset[str]:
         # Attributes that are missing, or not of the value's type, are neither equal nor less nor more.
         return frozenset(
             parameter.name

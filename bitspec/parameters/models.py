@@ -44,9 +44,7 @@ def read_config(source: str, revision: str | None = None, *, base: Path | None =
     if not source.strip() or not source.isprintable():
         raise BitspecError(error("bad-model-name", f"`{source}` is no name for a model", help=_SOURCES))
     if source in SHIPPED and revision is None:
-        return _parse(
-            resources.files("bitspec.parameters").joinpath("configs", SHIPPED[source]).read_bytes(), source
-        )
+        return _parse(resources.files("bitspec.parameters").joinpath("configs", SHIPPED[source]).read_bytes(), source)
     if source.startswith(BUILTIN):
         raise BitspecError(_unknown_builtin(source, revision))
     folder = _folder(source, base)
@@ -100,9 +98,7 @@ def _folder(source: str, base: Path | None) -> Path | None:
     except OSError as problem:
         raise BitspecError(_unreadable(source, source, problem)) from problem
     if must_be_path:
-        raise BitspecError(
-            error("no-such-folder", f"there is no folder `{source}`", help=_looked_in(candidates))
-        )
+        raise BitspecError(error("no-such-folder", f"there is no folder `{source}`", help=_looked_in(candidates)))
     return None
 
 
@@ -166,9 +162,7 @@ def _bad_json(source: str, reason: str, help_line: str) -> Diagnostic:
 
 
 def _unreadable(source: str, path: str, problem: OSError) -> Diagnostic:
-    return error(
-        "unreadable-model", f"`{source}` cannot be read", help=f"{path}: {problem.strerror or problem}"
-    )
+    return error("unreadable-model", f"`{source}` cannot be read", help=f"{path}: {problem.strerror or problem}")
 
 
 # The hub --------------------------------------------------------------------------------------------------
@@ -189,9 +183,7 @@ def _fetch(source: str, revision: str | None) -> Path:
             return Path(hf_hub_download(source, "config.json", revision=revision, etag_timeout=HUB_TIMEOUT))
     except HFValidationError as problem:
         help_line = _near(source) or _SOURCES
-        raise BitspecError(
-            error("bad-model-name", f"`{source}` is no name for a model", help=help_line)
-        ) from problem
+        raise BitspecError(error("bad-model-name", f"`{source}` is no name for a model", help=help_line)) from problem
     except Exception as problem:
         # Not httpx's classes: versions of the hub's client differ in the transport, and so in its errors.
         raise BitspecError(_hub_diagnostic(source, revision, problem)) from problem

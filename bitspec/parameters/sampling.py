@@ -75,9 +75,7 @@ def topk(pool: Selected, amount: int, per: Per, values: Values) -> Selected:
         return _largest(pool, amount, values)
     sizes = list(pool.counts.values())
     shares = shared(amount, sizes, range(len(sizes)))
-    parts = (
-        _largest(pool.only([name]), share, values) for name, share in zip(pool, shares, strict=True) if share
-    )
+    parts = (_largest(pool.only([name]), share, values) for name, share in zip(pool, shares, strict=True) if share)
     return _together(parts, pool)
 
 
@@ -190,9 +188,7 @@ def _tossed(ways: Sequence[str], matrix: _Matrix, randomness: Randomness) -> str
     return ways[randomness.stream("way", matrix.name).coin()]
 
 
-def _lines_per_model(
-    matrices: Sequence[_Matrix], rule: LineRule, amount: int, randomness: Randomness
-) -> _Taken:
+def _lines_per_model(matrices: Sequence[_Matrix], rule: LineRule, amount: int, randomness: Randomness) -> _Taken:
     ways = [_tossed(_ways(rule), matrix, randomness) for matrix in matrices]
     numbers = [matrix.number(way) for matrix, way in zip(matrices, ways, strict=True)]
     lengths = [matrix.length(way) for matrix, way in zip(matrices, ways, strict=True)]
@@ -222,9 +218,7 @@ def _fitting(lengths: Indices, amount: int) -> Indices:
     return np.concatenate(taken)
 
 
-def _lines_per_tensor(
-    matrices: Sequence[_Matrix], rule: LineRule, amount: int, randomness: Randomness
-) -> _Taken:
+def _lines_per_tensor(matrices: Sequence[_Matrix], rule: LineRule, amount: int, randomness: Randomness) -> _Taken:
     shares = _random_shares(amount, [matrix.number("rows") for matrix in matrices], randomness)
     for matrix, share in zip(matrices, shares, strict=True):
         ways = [way for way in _ways(rule) if matrix.length(way) <= share]

@@ -131,9 +131,7 @@ class Selector:
             return parameter.kind != "bias" if node.name == "weight" else parameter.kind == node.name
 
         found = {
-            parameter.name: Whole()
-            for parameter in self._catalogue.parameters
-            if parameter.numel and holds(parameter)
+            parameter.name: Whole() for parameter in self._catalogue.parameters if parameter.numel and holds(parameter)
         }
         if not found and node.name != "none":
             raise BitspecError(self._complaints.lacking(node))
@@ -223,9 +221,7 @@ class Selector:
             case Intersection(parts=parts):
                 return reduce(_common_bounds, map(self._bounded, parts))
             case Difference(left=left, right=right):
-                return _difference_bounds(
-                    self._bounded(left), self._bounded(right), self._contains(right, Top)
-                )
+                return _difference_bounds(self._bounded(left), self._bounded(right), self._contains(right, Top))
             case Draw() | Top():
                 return self._sample_bounds(selection)
             case _:
@@ -276,9 +272,7 @@ class Selector:
                 self.warnings.append(warning)
 
 
-def _common_bounds(
-    left: tuple[int, int, Selected], right: tuple[int, int, Selected]
-) -> tuple[int, int, Selected]:
+def _common_bounds(left: tuple[int, int, Selected], right: tuple[int, int, Selected]) -> tuple[int, int, Selected]:
     # a & b has at least |a| + |b| - |everything| entries.
     whole = union(left[2], right[2]).count
     reach = intersection(left[2], right[2])

@@ -49,7 +49,8 @@ def zero_gradient(strategy: Strategy, selected: Selected, catalogue: Catalogue) 
     if all(parameter.role == "k" and parameter.kind == "bias" for parameter in parameters):
         yield warning(
             "zero-gradient",
-            f"`{strategy.name}` trains only biases of keys, and in this architecture ({catalogue.model_type}) their gradient is zero",
+            f"`{strategy.name}` trains only biases of keys, and their gradient is zero in this architecture "
+            f"({catalogue.model_type})",
             strategy.span,
             help="attention's softmax does not see a constant added to every key's score: this strategy equals `none` "
             "but for rounding",
