@@ -230,8 +230,10 @@ def _clean(text: str, keep: str = "\n") -> str:
     )
 
 
-def _columns(text: str) -> int:
-    # Terminal columns: wide characters take two, combining ones none.
+def columns(text: str) -> int:
+    """Columns of a text in a terminal: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
@@ -250,8 +252,8 @@ def _excerpt(span: Span, width: int, role: str, style: Style) -> list[str]:
         text = text[first : first + LINE_WIDTH]
         start -= first
         length = max(1, min(length, len(text) - start))
-    pad = " " * (len(before) + _columns(text[:start]))
-    carets = "^" * max(1, _columns(text[start : start + length]))
+    pad = " " * (len(before) + columns(text[:start]))
+    carets = "^" * max(1, columns(text[start : start + length]))
     gutter = style("gutter", "|")
     return [
         f"{' ' * width}{style('gutter', '-->')} {_clean(span.location)}",

@@ -62,11 +62,11 @@ class Canonical:
             case Where():
                 return self._where(selection)
             case Draw(rule=rule, of=of, amount=amount, per=per, seed=seed):
-                options = [f", per = {per}"] if per != "model" else []
+                options = [f", per = {per}"] if per != "pool" else []
                 options += [f", seed = {seed}"] if seed is not None else []
                 return _short(f"{rule}({self.text(of)}, {self._amount(amount)}{''.join(options)})")
             case Top(of=of, amount=amount, by=by, per=per):
-                option = f", per = {per}" if per != "model" else ""
+                option = f", per = {per}" if per != "pool" else ""
                 return _short(f"topk({self.text(of)}, {self._amount(amount)}, by = {by}{option})")
 
     def _algebra(self, selection: Selection) -> str:

@@ -178,6 +178,7 @@ class Difference(Node):
 class Draw(Node):
     """A random sample: `rand` draws single entries; `rows`, `cols` and `rowcol` draw whole lines.
 
+    `per`: from the pool as a whole, or with a share of the amount for every tensor.
     Keyed by `seed`, or by the trial's seed where it is None, and by the canonical form of this node.
     """
 
@@ -185,7 +186,7 @@ class Draw(Node):
     rule: Literal["rand", "rows", "cols", "rowcol"]
     of: Selection
     amount: Amount
-    per: Literal["model", "tensor"] = "model"
+    per: Literal["pool", "tensor"] = "pool"
     seed: int | None = None
 
 
@@ -196,7 +197,7 @@ class Top(Node):
     of: Selection
     amount: Amount
     by: Literal["magnitude"] = "magnitude"
-    per: Literal["model", "tensor"] = "model"
+    per: Literal["pool", "tensor"] = "pool"
 
 
 Selection: TypeAlias = Annotated[

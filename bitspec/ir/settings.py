@@ -119,10 +119,10 @@ _ROWS = (
     ),
     SettingRow(
         "dropout",
-        "model",
-        "one probability everywhere, or those of the model's config",
+        "config",
+        "one probability everywhere, or those of the model's own config",
         "probability",
-        ("model",),
+        ("config",),
         Interval(0, 1, open_high=True),
     ),
     SettingRow(
@@ -182,7 +182,7 @@ class Settings(Noun):
     clip_norm: float | Literal["off"] = _field("clip_norm")
     schedule: Literal["constant", "linear"] = _field("schedule")
     warmup: float = _field("warmup")
-    dropout: float | Literal["model"] = _field("dropout")
+    dropout: float | Literal["config"] = _field("dropout")
     pooler: Literal["frozen", "trained"] = _field("pooler")
     precision: Literal["float32", "bf16"] = _field("precision")
 

@@ -205,7 +205,7 @@ def _call(node: Tree[Token], scope: Scope, depth: int) -> Selection:
         return _stand_in(span)
     inner = _pool(positional[0], function, scope, depth)
     amount = amount_of(positional[1], function, scope, depth)
-    per = _choice(options.get("per"), "per", ("model", "tensor"), scope)
+    per = _choice(options.get("per"), "per", ("pool", "tensor"), scope)
     if function == "topk":
         _choice(options.get("by"), "by", ("magnitude",), scope)
         return Top.model_construct(of=inner, amount=amount, per=_per(per), span=span)
@@ -227,8 +227,8 @@ def _arguments(node: Tree[Token]) -> list[Tree[Token]]:
     return [child for child in node.children[1:] if isinstance(child, Tree)]
 
 
-def _per(choice: str | None) -> Literal["model", "tensor"]:
-    return "tensor" if choice == "tensor" else "model"
+def _per(choice: str | None) -> Literal["pool", "tensor"]:
+    return "tensor" if choice == "tensor" else "pool"
 
 
 def _seed(node: Node, scope: Scope) -> int | None:

@@ -8,14 +8,13 @@ changes nothing.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
-from bitspec.diagnostics import BitspecError, Source
+from bitspec.diagnostics import BitspecError, Source, columns
+from bitspec.language.grammar import without_collector
 from bitspec.language.parser import parse
-from bitspec.language.words import WIDTH, Block, Item, Run, Word, columns, read_items, space
+from bitspec.language.words import WIDTH, Block, Item, Run, Word, read_items, space
 
 #: Indentation of the lines of a block, and of the further lines of a statement.
 BLOCK_INDENT = 2
@@ -26,7 +25,7 @@ MAX_PADDING = 40
 
 def format_text(source: Source) -> str:
     """The text in its canonical layout. Raises BitspecError with what is wrong in it if it does not parse."""
-    with _without_collector():
+    with without_collector():
         diagnostics = parse(source).diagnostics
         if diagnostics:
             raise BitspecError(*diagnostics)
@@ -35,18 +34,6 @@ def format_text(source: Source) -> str:
         writer.items(items, 0)
         writer.comments(end, 0)
         return writer.text()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    # A long text makes millions of objects that all live on: collecting among them doubles the time.
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Writer:

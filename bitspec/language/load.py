@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from bitspec.diagnostics import (
 from bitspec.ir.check import check
 from bitspec.ir.study import Group, Strategy, Study
 from bitspec.language.build import MAX_ROUNDS, Parts, build
+from bitspec.language.grammar import without_collector
 from bitspec.language.parser import parse
 from bitspec.language.values import Scope
 
@@ -65,7 +64,7 @@ def analyse_file(path: str | Path) -> Analysis:
 
 def analyse(source: Source, folder: Path = Path(), path: Path | None = None) -> Analysis:
     """What a text says and what is wrong with it."""
-    with _without_collector():
+    with without_collector():
         reading = _Reading()
         parts = reading.file(source, folder, (path.resolve(),) if path else ())
         study, declarations = _study(parts, source)
@@ -219,15 +218,3 @@ def _in_order(diagnostics: list[Diagnostic], source: Source) -> Iterator[Diagnos
         dict.fromkeys(diagnostics),
         key=lambda found: found.span.start if found.span is not None and found.span.source is source else -1,
     )
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    # A parse makes hundreds of thousands of objects that all live on: collecting among them doubles its time.
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

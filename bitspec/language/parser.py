@@ -6,6 +6,7 @@ are reserved everywhere, and each statement is parsed by itself: so one mistake 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,6 +21,9 @@ from bitspec.language.syntax_errors import STARTERS, bad_character, explain, mis
 MAX_NESTING = 100
 #: After so many syntax errors the rest of a text is not looked at.
 MAX_ERRORS = 50
+
+# Comments and texts are matched first, so that brackets in them do not count.
+_BRACKETS = re.compile(r"""#[^\n]*|"[^"\n]*"|'[^'\n]*'|[(){}]""")
 
 
 @dataclass(frozen=True)
@@ -69,21 +73,21 @@ def _declared(tokens: Sequence[Token]) -> frozenset[str]:
 
 
 def _nesting(source: Source) -> Diagnostic | None:
-    # Counted before parsing, on the bare text: brackets in strings and comments count too, which is harmless.
+    # Counted before parsing, on the bare text, as a pathological one must not reach the parser.
     if source.text.count("(") + source.text.count("{") <= MAX_NESTING:
         return None
     depth = 0
-    for offset, char in enumerate(source.text):
-        if char in "({":
+    for match in _BRACKETS.finditer(source.text):
+        if match[0] in "({":
             depth += 1
             if depth > MAX_NESTING:
                 return error(
                     "too-deep",
                     f"brackets are nested more than {MAX_NESTING} deep here",
-                    Span(source, offset, offset + 1),
+                    Span(source, match.start(), match.end()),
                     help="give the inner selections names with `group`, and use the names",
                 )
-        elif char in ")}":
+        elif match[0] in ")}":
             depth = max(0, depth - 1)
     return None
 

@@ -6,7 +6,6 @@ They are read off a parse tree that keeps every token, so that nothing of the te
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,6 +13,7 @@ from itertools import pairwise
 
 from lark import Lark, Token, Tree
 
+from bitspec.diagnostics import columns
 from bitspec.language.grammar import grammar
 
 #: Columns of a line; only what cannot be broken, such as a long text, is longer. Comments do not count.
@@ -139,14 +139,6 @@ def space(before: Word, after: Word) -> int:
     if after.kind in _TIGHT_BEFORE or before.kind in _TIGHT_AFTER:
         return 0
     return 0 if (before.kind, after.kind) in _TIGHT_PAIRS else 1
-
-
-def columns(text: str) -> int:
-    """Columns of a text in a terminal or an editor: wide characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    visible = (char for char in text if not unicodedata.combining(char))
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in visible)
 
 
 def read_items(text: str) -> tuple[list[Item], Word]:

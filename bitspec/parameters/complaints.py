@@ -117,7 +117,7 @@ class Complaints:
     def no_line(self, node: Draw, amount: int, tensors: int, shortest: int) -> Diagnostic:
         """Not even the shortest line fits into an amount, or into any tensor's share of it."""
         line = _LINES[node.rule]
-        if node.per == "model":
+        if node.per == "pool":
             message = f"no {line} fits into {_entries(amount)}: the shortest has {shortest:,}"
             return error("amount-zero", message, node.amount.span, help=f"ask for {shortest:,} or more")
         message = (

@@ -24,7 +24,7 @@ from bitspec.parameters.draws import Randomness, Stream
 #: A tensor's values by its name; any floating point type.
 Values: TypeAlias = Callable[[str], npt.NDArray[np.floating]]
 
-Per: TypeAlias = Literal["model", "tensor"]
+Per: TypeAlias = Literal["pool", "tensor"]
 LineRule: TypeAlias = Literal["rows", "cols", "rowcol"]
 
 
@@ -33,7 +33,7 @@ def rand(pool: Selected, amount: int, per: Per, randomness: Randomness) -> Selec
 
     Per tensor, each tensor has its share by its number of entries in the pool.
     """
-    if per == "model":
+    if per == "pool":
         return _draw(pool, amount, randomness.stream("entries"))
     shares = _random_shares(amount, list(pool.counts.values()), randomness)
     parts = (
@@ -57,8 +57,8 @@ def draw_lines(
     column.
     """
     matrices = [_Matrix(name, matrix_shape(pool.shapes[name]), name in transposed) for name in pool]
-    if per == "model":
-        taken = _lines_per_model(matrices, rule, amount, randomness)
+    if per == "pool":
+        taken = _lines_per_pool(matrices, rule, amount, randomness)
     else:
         taken = _lines_per_tensor(matrices, rule, amount, randomness)
     masks = {name: normalised(mask, pool.shapes[name]) for name, mask in taken}
@@ -71,7 +71,7 @@ def topk(pool: Selected, amount: int, per: Per, values: Values) -> Selected:
     Per tensor, each tensor has its share by its number of entries in the pool; where parts are equal the
     first tensors have more. A value that is not a number ranks last.
     """
-    if per == "model":
+    if per == "pool":
         return _largest(pool, amount, values)
     sizes = list(pool.counts.values())
     shares = shared(amount, sizes, range(len(sizes)))
@@ -188,7 +188,7 @@ def _tossed(ways: Sequence[str], matrix: _Matrix, randomness: Randomness) -> str
     return ways[randomness.stream("way", matrix.name).coin()]
 
 
-def _lines_per_model(matrices: Sequence[_Matrix], rule: LineRule, amount: int, randomness: Randomness) -> _Taken:
+def _lines_per_pool(matrices: Sequence[_Matrix], rule: LineRule, amount: int, randomness: Randomness) -> _Taken:
     ways = [_tossed(_ways(rule), matrix, randomness) for matrix in matrices]
     numbers = [matrix.number(way) for matrix, way in zip(matrices, ways, strict=True)]
     lengths = [matrix.length(way) for matrix, way in zip(matrices, ways, strict=True)]

@@ -153,9 +153,7 @@ def _blocks(entries: st.SearchStrategy[list[Tokens]]) -> st.SearchStrategy[Token
 
 
 SETTING_BLOCKS = _blocks(
-    st.lists(st.sampled_from(_SETTINGS), unique=True).map(
-        lambda rows: [(name, "=", *value) for name, value in rows]
-    )
+    st.lists(st.sampled_from(_SETTINGS), unique=True).map(lambda rows: [(name, "=", *value) for name, value in rows])
 )
 
 
@@ -237,7 +235,7 @@ def _loops(draw: st.DrawFn, number: int, names: Sequence[str], other: str) -> To
             "1",
             "{",
             "group",
-            f"{name}_${{l{number}}}x",
+            f"t{number}_${{r}}_${{l{number}}}x",
             "=",
             "bias",
             "where",
@@ -259,11 +257,7 @@ def spec_tokens(draw: st.DrawFn) -> Tokens:
     names: list[str] = []
     statements: list[Tokens] = [
         ("study", "s", *draw(st.one_of(st.just(()), _texts(["A study", "Biases and gammas"])))),
-        draw(
-            st.sampled_from(
-                [("model", '"bert-base-cased"'), ("model", "small", "=", "'m'", "revision", '"v1"')]
-            )
-        ),
+        draw(st.sampled_from([("model", '"bert-base-cased"'), ("model", "small", "=", "'m'", "revision", '"v1"')])),
         ("task", *_joined([(task,) for task in TASKS], (",",))),
         draw(
             st.sampled_from(
@@ -319,9 +313,7 @@ def laid_out(tokens: Tokens, gaps: Sequence[str], everywhere: bool) -> str:
         pieces += [gap if previous else "", token]
         previous = token
     pieces.append(next(supply))
-    return "".join(
-        piece.replace("#", f"# {number}") if "#" in piece else piece for number, piece in enumerate(pieces)
-    )
+    return "".join(piece.replace("#", f"# {number}") if "#" in piece else piece for number, piece in enumerate(pieces))
 
 
 def spec_texts() -> st.SearchStrategy[str]:

@@ -79,26 +79,20 @@ def test_only_the_layout_changes(path: Path) -> None:
     check_format(path.read_text("utf-8"))
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in INPUTS if "strings" not in path.name], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [path for path in INPUTS if "strings" not in path.name], ids=lambda path: path.name)
 def test_only_long_texts_make_long_lines(path: Path) -> None:
     for line in formatted(path.read_text("utf-8")).splitlines():
         assert len(line.partition("  #")[0]) <= WIDTH
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(spec_texts())
 def test_only_the_layout_of_any_spec_changes(text: str) -> None:
     loads(text)  # the specs that are drawn are valid, or the rest says little
     check_format(text)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(spec_texts())
 @example("")
 def test_windows_line_ends_change_nothing(text: str) -> None:
@@ -148,18 +142,14 @@ def test_the_deepest_loops_format(end: str) -> None:
     assert signature(once) == signature(text)
 
 
-@pytest.mark.parametrize(
-    "tail", [" | b" * 10_000, " where x == 1" * 10_000, " where" + " not" * 10_000 + " x == 1"]
-)
+@pytest.mark.parametrize("tail", [" | b" * 10_000, " where x == 1" * 10_000, " where" + " not" * 10_000 + " x == 1"])
 def test_long_chains_format(tail: str) -> None:
     text = f"group g = bias{tail}"
     assert signature(formatted(text)) == signature(text)
 
 
 def test_ten_thousand_strategies_take_seconds() -> None:
-    text = "".join(
-        f'strategy s{number} "Number {number}" = bias | rand(gamma, 0.04%)\n' for number in range(10_000)
-    )
+    text = "".join(f'strategy s{number} "Number {number}" = bias | rand(gamma, 0.04%)\n' for number in range(10_000))
     start = time.perf_counter()
     formatted(text)
     assert time.perf_counter() - start < 15

@@ -222,7 +222,7 @@ def draw_of(
     of: ir.Selection,
     amount: ir.Amount,
     rule: Literal["rand", "rows", "cols", "rowcol"] = "rand",
-    per: Literal["model", "tensor"] = "model",
+    per: Literal["pool", "tensor"] = "pool",
     seed: int | None = None,
 ) -> ir.Draw:
     return ir.Draw(of=of, amount=amount, rule=rule, per=per, seed=seed)

@@ -30,7 +30,7 @@ from tests.parameters.handmade import (
 )
 
 SHAPES: dict[str, Shape] = {"a": (3, 2), "b": (5,), "c": (2, 3), "d": (1, 2, 2)}
-PERS: list[Per] = ["model", "tensor"]
+PERS: list[Per] = ["pool", "tensor"]
 CALL = Randomness(0, "call")
 
 
@@ -97,7 +97,7 @@ def test_rand_per_model_picks_positions_of_the_pool(data: st.DataObject) -> None
     amount = data.draw(st.integers(1, pool.count))
     drawn = CALL.stream("entries").sample(pool.count, amount)
     order = positions(pool)
-    assert positions(rand(pool, amount, "model", CALL)) == [order[place] for place in drawn]
+    assert positions(rand(pool, amount, "pool", CALL)) == [order[place] for place in drawn]
 
 
 @steady
@@ -131,7 +131,7 @@ def test_ties_of_shares_are_broken_at_random() -> None:
 
 def test_most_of_a_pool_is_kept_as_what_is_left_out() -> None:
     pool = Selected({"a": Whole()}, {"a": (2**20, 2**20)})
-    taken = rand(pool, 2**40 - 3, "model", CALL)
+    taken = rand(pool, 2**40 - 3, "pool", CALL)
     assert isinstance(taken["a"], AllBut)
     assert taken.count == 2**40 - 3
 
@@ -144,7 +144,7 @@ def llama() -> Catalogue:
 def test_six_million_of_seven_billion(llama: Catalogue) -> None:
     assert llama.size == 6_738_415_616
     pool = whole(llama)
-    taken = rand(pool, 6_000_000, "model", Randomness(0, "rand(all, 6000000)"))
+    taken = rand(pool, 6_000_000, "pool", Randomness(0, "rand(all, 6000000)"))
     assert taken.count == 6_000_000
     assert len({id(getattr(mask, "indices").base) for mask in taken.values()}) == 1  # noqa: B009 - one array for all
     # Tensor by tensor within six standard deviations of its quota.
@@ -222,13 +222,13 @@ def test_lines_per_model_are_taken_in_a_random_order_while_they_fit(
         if length <= left:
             left -= length
             (expected[name].T if name in transposed else expected[name])[number] = True
-    taken = dense_all(draw_lines(MATRIX_POOL, "rows", amount, "model", randomness, transposed), MATRICES)
+    taken = dense_all(draw_lines(MATRIX_POOL, "rows", amount, "pool", randomness, transposed), MATRICES)
     assert all(np.array_equal(taken[name], expected[name]) for name in MATRICES)
 
 
 @pytest.mark.parametrize("per", PERS)
 def test_all_lines_are_everything(per: Per) -> None:
-    assert draw_lines(MATRIX_POOL, "rows", MATRIX_POOL.count, "model", CALL, set()) == MATRIX_POOL
+    assert draw_lines(MATRIX_POOL, "rows", MATRIX_POOL.count, "pool", CALL, set()) == MATRIX_POOL
     square = Selected({"c": Whole()}, MATRICES)
     assert draw_lines(square, "cols", 16, per, CALL, set()) == square
 
@@ -272,13 +272,13 @@ def test_every_line_is_equally_likely() -> None:
     pool = Selected({"c": Whole(), "a": Whole()}, MATRICES)
     counts = np.zeros(4)
     for seed in range(4000):
-        taken = draw_lines(pool, "rows", 4, "model", Randomness(seed, "call"), set())
+        taken = draw_lines(pool, "rows", 4, "pool", Randomness(seed, "call"), set())
         counts += dense(taken.get("c"), (4, 4)).any(1)
     assert chi_square(counts) < 16.3  # 3 degrees of freedom
 
 
 def test_nothing_fits() -> None:
-    assert not draw_lines(MATRIX_POOL, "rows", 1, "model", CALL, set())
+    assert not draw_lines(MATRIX_POOL, "rows", 1, "pool", CALL, set())
     assert shortest_line(MATRIX_POOL, "rows", set()) == 2
     assert shortest_line(MATRIX_POOL, "rows", {"d"}) == 1
     assert shortest_line(MATRIX_POOL, "rowcol", set()) == 1
@@ -286,7 +286,7 @@ def test_nothing_fits() -> None:
 
 def test_a_million_lines(llama: Catalogue) -> None:
     pool = whole(llama, "matrix", "embedding")
-    taken = draw_lines(pool, "rows", 6_000_000, "model", Randomness(0, "rows"), set())
+    taken = draw_lines(pool, "rows", 6_000_000, "pool", Randomness(0, "rows"), set())
     assert 6_000_000 - 4096 < taken.count <= 6_000_000
     assert taken.digest() == "459537292042109915f9b039ed485f8f9784143d5a32fe47eccab2dd14ae0f75"
 
@@ -321,7 +321,7 @@ def test_topk_takes_the_first_largest(per: Per, data: st.DataObject) -> None:
 
     taken = topk(pool, amount, per, values.__getitem__)
     assert taken.count == amount
-    if per == "model":
+    if per == "pool":
         expected = sorted(sorted(positions(pool), key=rank)[:amount])
     else:
         sizes = list(pool.counts.values())
@@ -342,7 +342,7 @@ def test_topk_reads_only_the_tensors_of_the_pool() -> None:
         return np.ones(SHAPES[name])
 
     pool = Selected({"c": Rows(int64(1)), "b": Entries(int64(0, 3))}, SHAPES)
-    assert topk(pool, 3, "model", values) == Selected(
+    assert topk(pool, 3, "pool", values) == Selected(
         {"b": Entries(int64(0, 3)), "c": Entries(int64(3))}, SHAPES
     )
     assert read == ["b", "c"]
@@ -350,13 +350,13 @@ def test_topk_reads_only_the_tensors_of_the_pool() -> None:
 
 def test_topk_wants_the_tensors_shape() -> None:
     with pytest.raises(ValueError, match=r"values of shape \(6,\) for a tensor of shape \(3, 2\)"):
-        topk(Selected({"a": Whole()}, SHAPES), 1, "model", lambda _: np.zeros(6))
+        topk(Selected({"a": Whole()}, SHAPES), 1, "pool", lambda _: np.zeros(6))
 
 
 def test_topk_leaves_the_values_alone() -> None:
     kept = np.array([-1.0, np.nan, 2.0, -3.0, 0.0])
     before = kept.copy()
-    topk(Selected({"b": Whole()}, SHAPES), 2, "model", lambda _: kept)
+    topk(Selected({"b": Whole()}, SHAPES), 2, "pool", lambda _: kept)
     assert np.array_equal(kept, before, equal_nan=True)
 
 
@@ -386,7 +386,7 @@ def test_lines_of_the_paper(catalogue_of: Built, seed: int) -> None:
 
 def test_entries_of_bert(catalogue_of: Built) -> None:
     bert = catalogue_of("bert-base-cased")
-    assert rand(whole(bert), 43_324, "model", CALL).count == 43_324
+    assert rand(whole(bert), 43_324, "pool", CALL).count == 43_324
     taken = rand(whole(bert, "bias"), 43_324, "tensor", CALL)
     assert taken.count == 43_324
     assert taken.counts["encoder.layer.0.intermediate.dense.bias"] in {1293, 1294}
