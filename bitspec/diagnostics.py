@@ -17,6 +17,9 @@ from typing import Any
 #: Columns of a source line that a message shows; longer lines are cut around the caret.
 LINE_WIDTH = 120
 
+#: Characters of a message or a help line that are shown.
+MESSAGE_LENGTH = 2000
+
 
 class Severity(StrEnum):
     """Whether a diagnostic stops the work."""
@@ -223,6 +226,9 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def _clean(text: str, keep: str = "\n") -> str:
+    # What a message quotes may be a megabyte long.
+    if len(text) > MESSAGE_LENGTH:
+        text = f"{text[:MESSAGE_LENGTH]}…"
     # Specs come from strangers: their control characters must not reach a terminal.
     return "".join(
         char if char in keep or unicodedata.category(char) not in {"Cc", "Cf", "Cs"} else "\N{REPLACEMENT CHARACTER}"
@@ -241,7 +247,7 @@ def columns(text: str) -> int:
 
 def _excerpt(span: Span, width: int, role: str, style: Style) -> list[str]:
     number, column = span.source.position(span.start)
-    text = _clean(span.source.line(number).replace("\t", " "), keep="")
+    text = span.source.line(number).replace("\t", " ")
     start = column - 1
     length = max(1, min(span.end - span.start, len(text) - start))
     before, after = "", ""
@@ -252,6 +258,7 @@ def _excerpt(span: Span, width: int, role: str, style: Style) -> list[str]:
         text = text[first : first + LINE_WIDTH]
         start -= first
         length = max(1, min(length, len(text) - start))
+    text = _clean(text, keep="")
     pad = " " * (len(before) + columns(text[:start]))
     carets = "^" * max(1, columns(text[start : start + length]))
     gutter = style("gutter", "|")

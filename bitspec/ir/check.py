@@ -8,7 +8,7 @@ from typing import TypeVar
 from bitspec.diagnostics import Diagnostic, Note, did_you_mean, error, listed, warning
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
-from bitspec.ir.selection import Ref, Selection, walk
+from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, children, walk
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
 from bitspec.ir.vocabulary import BUILTIN_TASKS, GLUE, METRICS, SELECTIONS
 
@@ -98,7 +98,8 @@ def _check_references(study: Study, broken: frozenset[str]) -> Iterator[Diagnost
         for ref in refs:
             if ref.name not in study.selections and not broken & {ref.name, "$"}:
                 yield _unknown_selection(ref, study)
-    yield from _circles(uses)
+    circles = list(_circles(uses))
+    yield from circles or _too_deep(study, uses)
 
 
 def _refs(selection: Selection) -> list[Ref]:
@@ -118,27 +119,50 @@ def _circles(uses: dict[str, list[Ref]]) -> Iterator[Diagnostic]:
     """Names that are defined by themselves. Depth first, without recursion: a chain may be ten thousand long."""
     done: set[str] = set()
     for start in uses:
-        path: list[str] = []
+        path: dict[str, None] = {}  # in the order of use; a dict, as long chains are looked up often
         stack: list[tuple[str, Ref | None, bool]] = [(start, None, False)]
         while stack:
             name, ref, leaving = stack.pop()
             if leaving:
-                path.pop()
+                del path[name]
                 done.add(name)
             elif name in path:
                 assert ref is not None
-                way = " -> ".join([*path[path.index(name) :], name])
-                yield error(
-                    "circular-name",
-                    f"`{name}` is defined by itself: {way}",
-                    ref.span,
-                    help="break the circle at one of these",
-                )
+                names = list(path)
+                way = " -> ".join([*names[names.index(name) :], name])
+                message = f"`{name}` is defined by itself: {way}"
+                yield error("circular-name", message, ref.span, help="break the circle at one of these")
                 done.update(path)
             elif name not in done and name in uses:
-                path.append(name)
+                path[name] = None
                 stack.append((name, ref, True))
                 stack += [(used.name, used, False) for used in reversed(uses[name])]
+
+
+def _too_deep(study: Study, uses: dict[str, list[Ref]]) -> Iterator[Diagnostic]:
+    """Names that stand for selections nested too deep through the names that they use; there are no circles."""
+    depths: dict[str, int] = {}
+    waiting = [named.name for named in reversed(study.named)]
+    while waiting:
+        name = waiting[-1]
+        unknown = [ref.name for ref in uses[name] if ref.name in uses and ref.name not in depths]
+        if unknown and name not in depths:
+            waiting += unknown
+            continue
+        waiting.pop()
+        if name not in depths:
+            depths[name] = _depth(study.selections[name], depths)
+            if depths[name] > MAX_DEPTH:
+                depths[name] = 0  # what uses it is not at fault
+                span = next(named.span for named in study.named if named.name == name)
+                message = f"`{name}` is more than {MAX_DEPTH} selections deep, with all the names that it uses"
+                yield error("too-deep", message, span, help="take what is common to many steps into one group")
+
+
+def _depth(selection: Selection, depths: dict[str, int]) -> int:
+    if isinstance(selection, Ref):
+        return depths.get(selection.name, 0)
+    return 1 + max((_depth(child, depths) for child in children(selection)), default=0)
 
 
 def _check_tasks(study: Study) -> Iterator[Diagnostic]:

@@ -14,6 +14,9 @@ from pydantic import Field, PlainSerializer
 
 from bitspec.ir.base import Node
 
+#: Deepest nesting of a selection, through names too. It keeps every pass over one clear of Python's own limit.
+MAX_DEPTH = 100
+
 Percentage = Annotated[Decimal, PlainSerializer(lambda number: f"{number.normalize():f}", return_type=str)]
 
 BaseName: TypeAlias = Literal["all", "none", "bias", "gamma", "matrix", "embedding", "weight"]

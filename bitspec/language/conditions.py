@@ -9,6 +9,7 @@ from lark import Token, Tree
 
 from bitspec.diagnostics import Note, Span, did_you_mean, listed
 from bitspec.ir.selection import (
+    MAX_DEPTH,
     And,
     Attribute,
     Compares,
@@ -25,8 +26,6 @@ from bitspec.ir.selection import (
 from bitspec.ir.vocabulary import ATTRIBUTES, KINDS, ROLES
 from bitspec.language.values import Bound, Node, Scope, value_of, whole_number, written
 
-#: Deepest nesting of a condition.
-MAX_DEPTH = 100
 #: Longest pattern, in characters.
 MAX_PATTERN = 1000
 

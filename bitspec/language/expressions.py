@@ -13,6 +13,7 @@ from lark import Token, Tree
 
 from bitspec.diagnostics import Span, did_you_mean, listed
 from bitspec.ir.selection import (
+    MAX_DEPTH,
     Amount,
     Base,
     BaseName,
@@ -31,8 +32,8 @@ from bitspec.ir.selection import (
 )
 from bitspec.ir.study import PercentValue
 from bitspec.ir.vocabulary import SELECTIONS
-from bitspec.language.conditions import MAX_DEPTH, condition_of
-from bitspec.language.values import Bound, Node, Scope, inner_text, percent_of, value_of, variable, written
+from bitspec.language.conditions import condition_of
+from bitspec.language.values import Bound, Node, Scope, inner_text, name_of, percent_of, value_of, variable, written
 
 _DRAWS = ("rand", "rows", "cols", "rowcol")
 _EXAMPLES = {
@@ -80,23 +81,25 @@ def _chain(node: Tree[Token], scope: Scope, depth: int) -> Selection:
         steps.append((first.data, right))
         first = first.children[0]
     left = selection_of(first, scope, depth + 1)
-    nested, is_open = depth, False  # open: the union on the left was begun in this chain, not in brackets
+    nested = depth
+    joined = [left]  # the parts of the union that is being read
     for operator, right in reversed(steps):
         part = selection_of(right, scope, depth + 1)
-        span = left.span.to(part.span)
-        if operator == "difference":
-            left, nested, is_open = (
-                Difference.model_construct(left=left, right=part, span=span),
-                nested + 1,
-                False,
-            )
-        elif isinstance(left, Union) and is_open:
-            left = Union.model_construct(parts=(*left.parts, part), span=span)
-        else:
-            left, nested, is_open = Union.model_construct(parts=(left, part), span=span), nested + 1, True
+        if operator == "union":
+            joined.append(part)
+            continue
+        left = _union(joined)
+        left = Difference.model_construct(left=left, right=part, span=left.span.to(part.span))
+        joined, nested = [left], nested + 2
         if nested > MAX_DEPTH:
             return selection_of(node, scope, MAX_DEPTH + 1)
-    return left
+    return _union(joined)
+
+
+def _union(parts: list[Selection]) -> Selection:
+    if len(parts) == 1:
+        return parts[0]
+    return Union.model_construct(parts=tuple(parts), span=parts[0].span.to(parts[-1].span))
 
 
 def _intersection(node: Tree[Token], scope: Scope, depth: int) -> Selection:
@@ -120,7 +123,7 @@ def _where(node: Tree[Token], scope: Scope, depth: int) -> Selection:
 
 def _name(node: Tree[Token], scope: Scope, _depth: int) -> Selection:
     token = cast("Token", node.children[0])
-    value = variable(token, scope) if "$" in token else str(token)
+    value = variable(token, scope) if "$" in token else name_of(token, scope)
     span = scope.span(node)
     if value is None:
         return _stand_in(span)

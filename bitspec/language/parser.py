@@ -52,6 +52,8 @@ def parse(source: Source) -> Parsed:
         for found in _statements(source, tokens):
             if isinstance(found, Diagnostic):
                 diagnostics.append(found)
+                if len(diagnostics) >= MAX_ERRORS:
+                    break
             else:
                 trees.append(found)
         diagnostics.sort(key=lambda diagnostic: diagnostic.span.start if diagnostic.span else 0)

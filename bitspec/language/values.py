@@ -18,6 +18,8 @@ from bitspec.ir.study import Name, PercentValue
 Bound: TypeAlias = str | int | float | PercentValue
 Node: TypeAlias = Tree[Token] | Token
 
+#: Characters of the longest name.
+MAX_NAME = 200
 #: Digits of the longest number that is read.
 MAX_DIGITS = 30
 
@@ -77,9 +79,12 @@ def token_of(node: Node | None) -> Token:
 
 def name_of(token: Token, scope: Scope) -> str:
     """A name, with loop values put in. An error is reported where the result is no name."""
+    text = _put_in(token, scope, strict=True) if "$" in token else str(token)
+    if len(text) > MAX_NAME:
+        scope.wrong("bad-name", f"this name has more than {MAX_NAME} characters", token, "write a shorter one")
+        return text[:MAX_NAME]
     if "$" not in token:
-        return str(token)
-    text = _put_in(token, scope, strict=True)
+        return text
     if not _NAME.fullmatch(text) and "$" not in text:
         scope.wrong(
             "bad-name",
