@@ -97,13 +97,13 @@ class Complaints:
         """The right side of a `-` has nothing in common with the left."""
         left, right = quoted(node.left, "what stands before it"), quoted(node.right, "this part")
         message = f"{right} shares no entries with {left}, so `-` takes nothing away"
-        return warning("removes-nothing", message, node.right.span)
+        return warning("removes-nothing", message, node.right.span, help="take it away, or mend what is meant")
 
     def amount_too_large(self, node: Draw | Top, amount: int, available: int) -> Diagnostic:
         """More entries are asked for than there are."""
         asked = f"{self._amount(node.amount)} comes to {_entries(amount)}"
         message = f"{asked}, but {quoted(node.of)} has only {available:,}"
-        return error("amount-too-large", message, node.amount.span)
+        return error("amount-too-large", message, node.amount.span, help="draw from more, or ask for less")
 
     def amount_zero(self, node: Draw | Top, amount: int) -> Diagnostic:
         """An amount that comes to nothing."""
@@ -137,7 +137,12 @@ class Complaints:
             count = sum(pool.counts[name] for name in others)
             has = f"{whole} has {_entries(count)} of {kind}, such as `{others[0]}`"
             message = f"`{node.rule}` takes lines of matrices, but {has}"
-            return error("not-lines", message, node.of.span, help=f"write `{node.rule}(matrix & …, …)`")
+            return error(
+                "not-lines",
+                message,
+                node.of.span,
+                help=f"take the lines of matrices alone: `{node.rule}(matrix where …, …)`",
+            )
         parts = [name for name in pool if not isinstance(pool[name], Whole)]
         count = sum(pool.counts[name] for name in parts)
         tensors = "matrix" if len(parts) == 1 else "matrices"
@@ -223,7 +228,7 @@ class Complaints:
         layers = self._catalogue.layers
         if first < 0 or last >= layers:
             known = f"the layers of {self._catalogue.model_type}, which are 0..{layers - 1}"
-            yield _idle(f"{written_item(item)} goes beyond {known}", item.span, None)
+            yield _idle(f"{written_item(item)} goes beyond {known}", item.span, "write `..-1` for up to the last")
 
 
 def quoted(selection: Selection, otherwise: str = "the selection") -> str:

@@ -94,8 +94,7 @@ CONFIGS: dict[str, Config] = {
         "norm_rel_ebd": "layer_norm",
         "share_att_key": False,
     },
-    "albert": BERT_LIKE
-    | {"model_type": "albert", "embedding_size": 4, "num_hidden_groups": 2, "inner_group_num": 2},
+    "albert": BERT_LIKE | {"model_type": "albert", "embedding_size": 4, "num_hidden_groups": 2, "inner_group_num": 2},
     "modernbert": BERT_LIKE | {"model_type": "modernbert"},
     "vit": BERT_LIKE | {"model_type": "vit", "image_size": 4, "patch_size": 2, "num_channels": 3},
     "gpt2": GPT2,

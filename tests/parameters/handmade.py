@@ -103,16 +103,10 @@ def llama_7b() -> Catalogue:
     parameters = [parameter(f"{name}.weight", (32000, wide), "embedding") for name in ("embed", "lm_head")]
     for layer in range(32):
         at = f"layers.{layer}"
-        parameters += [
-            parameter(f"{at}.{name}.weight", (wide, wide), "matrix", None, layer) for name in "qkvo"
-        ]
-        parameters += [
-            parameter(f"{at}.{name}.weight", (deep, wide), "matrix", None, layer) for name in ("gate", "up")
-        ]
+        parameters += [parameter(f"{at}.{name}.weight", (wide, wide), "matrix", None, layer) for name in "qkvo"]
+        parameters += [parameter(f"{at}.{name}.weight", (deep, wide), "matrix", None, layer) for name in ("gate", "up")]
         parameters += [parameter(f"{at}.down.weight", (wide, deep), "matrix", None, layer)]
-        parameters += [
-            parameter(f"{at}.{name}.weight", (wide,), "gamma", None, layer) for name in ("ln1", "ln2")
-        ]
+        parameters += [parameter(f"{at}.{name}.weight", (wide,), "gamma", None, layer) for name in ("ln1", "ln2")]
     return catalogue_of(*parameters, parameter("norm.weight", (wide,), "gamma"), layers=32, model="llama")
 
 
@@ -204,8 +198,7 @@ def compares(attribute: ir.Attribute, operator: ir.Operator, value: int | str) -
 
 def within(attribute: ir.Attribute, *items: int | str | tuple[int, int], negated: bool = False) -> ir.IsIn:
     nodes = [
-        ir.Range(first=item[0], last=item[1]) if isinstance(item, tuple) else ir.Value(value=item)
-        for item in items
+        ir.Range(first=item[0], last=item[1]) if isinstance(item, tuple) else ir.Value(value=item) for item in items
     ]
     return ir.IsIn(attribute=attribute, items=tuple(nodes), negated=negated)
 

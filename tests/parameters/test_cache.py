@@ -121,9 +121,7 @@ def test_relative_to_the_spec(model: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"model_type": "bert"}', b"null"])
-def test_a_damaged_file_is_built_again(
-    content: bytes, builds: list[str], model: Path, cache_dir: Path
-) -> None:
+def test_a_damaged_file_is_built_again(content: bytes, builds: list[str], model: Path, cache_dir: Path) -> None:
     first = catalogue(str(model))
     (file,) = _files(cache_dir)
     file.write_bytes(content)
@@ -139,9 +137,7 @@ def test_a_cache_that_is_a_file(model: Path, cache_dir: Path) -> None:
     assert cache_dir.read_text() == "in the way"
 
 
-def test_a_cache_that_cannot_be_written(
-    model: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_written(model: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device", str(path), None, str(target))
 

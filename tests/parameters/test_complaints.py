@@ -117,27 +117,27 @@ from tests.parameters.handmade import (
         (
             TINY,
             draw_of(BIAS, count(2000)),
-            "amount-too-large: the amount comes to 2,000 entries, but `bias` has only 20",
+            "amount-too-large: the amount comes to 2,000 entries, but `bias` has only 20\nhelp: draw from more, or ask for less",
         ),
         (
             TINY,
             draw_of(BIAS, percent("50")),
-            "amount-too-large: 50% of 92 parameters comes to 46 entries, but `bias` has only 20",
+            "amount-too-large: 50% of 92 parameters comes to 46 entries, but `bias` has only 20\nhelp: draw from more, or ask for less",
         ),
         (
             TINY,
             draw_of(GAMMA, SizeOf(of=BIAS)),
-            "amount-too-large: the size of `bias` comes to 20 entries, but `gamma` has only 6",
+            "amount-too-large: the size of `bias` comes to 20 entries, but `gamma` has only 6\nhelp: draw from more, or ask for less",
         ),
         (
             TINY,
             Top(of=GAMMA, amount=Share(percent=Decimal("35.0"), of=BIAS)),
-            "amount-too-large: 35% of `bias` comes to 7 entries, but `gamma` has only 6",
+            "amount-too-large: 35% of `bias` comes to 7 entries, but `gamma` has only 6\nhelp: draw from more, or ask for less",
         ),
         (
             TINY,
             draw_of(NONE, count(1)),
-            "amount-too-large: the amount comes to 1 entry, but `none` has only 0",
+            "amount-too-large: the amount comes to 1 entry, but `none` has only 0\nhelp: draw from more, or ask for less",
         ),
         (
             TINY,
@@ -175,7 +175,7 @@ from tests.parameters.handmade import (
             (
                 "not-lines: `rows` takes lines of matrices, but `bias` has 20 entries of 1-D tensors, such "
                 "as "
-                "`layer.0.attention.query.bias`\nhelp: write `rows(matrix & …, …)`"
+                "`layer.0.attention.query.bias`\nhelp: take the lines of matrices alone: `rows(matrix where …, …)`"
             ),
         ),
         (
@@ -184,7 +184,7 @@ from tests.parameters.handmade import (
             (
                 "not-lines: `cols` takes lines of matrices, but `all` has 29 entries of tensors that are "
                 "not 2-D, "
-                "such as `layer.0.attention.query.bias`\nhelp: write `cols(matrix & …, …)`"
+                "such as `layer.0.attention.query.bias`\nhelp: take the lines of matrices alone: `cols(matrix where …, …)`"
             ),
         ),
         (
@@ -256,7 +256,7 @@ def test_bert_messages(catalogue_of: Built) -> None:
     )
     assert message_of(draw_of(BIAS, count(83_712), "rowcol"), bert) == (
         "not-lines: `rowcol` takes lines of matrices, but `bias` has 102,912 entries of 1-D tensors, such as "
-        "`embeddings.LayerNorm.bias`\nhelp: write `rowcol(matrix & …, …)`"
+        "`embeddings.LayerNorm.bias`\nhelp: take the lines of matrices alone: `rowcol(matrix where …, …)`"
     )
     assert message_of(where(BIAS, matches("module", "intermediat\\.dens")), bert) == (
         r'matches-nothing: no parameter of `bias` has a module that matches "intermediat\.dens"'

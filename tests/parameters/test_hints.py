@@ -59,9 +59,7 @@ HELP = "\nhelp: "
         ),
         (
             compares("class", "==", "layernorm"),
-            "no parameter of `bias` belongs to a module of the class `layernorm`"
-            + HELP
-            + "did you mean `LayerNorm`?",
+            "no parameter of `bias` belongs to a module of the class `layernorm`" + HELP + "did you mean `LayerNorm`?",
         ),
         (
             compares("name", "==", "layer.0.up.biass"),
@@ -83,9 +81,7 @@ HELP = "\nhelp: "
         ),
         (
             compares("role", "==", "pooler"),
-            "no parameter of `bias` has the role `pooler`"
-            + HELP
-            + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
+            "no parameter of `bias` has the role `pooler`" + HELP + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
         ),
         (compares("layer", "==", 2), "no parameter of `bias` is in layer 2" + HELP + "layers are 0..1"),
         (compares("layer", "==", -3), "no parameter of `bias` is in layer -3" + HELP + "layers are 0..1"),
@@ -109,9 +105,7 @@ HELP = "\nhelp: "
         ),
         (
             Not(condition=compares("role", "!=", "v")),
-            "no parameter of `bias` has the role `v`"
-            + HELP
-            + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
+            "no parameter of `bias` has the role `v`" + HELP + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
         ),
         (compares("ndim", "==", 2), "no parameter of `bias` is 2-D" + HELP + "the tensors of `bias` are 1-D"),
         (
@@ -128,15 +122,11 @@ HELP = "\nhelp: "
         ),
         (
             within("role", "k", "v"),
-            "no parameter of `bias` has a role in {k, v}"
-            + HELP
-            + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
+            "no parameter of `bias` has a role in {k, v}" + HELP + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
         ),
         (
             every(compares("layer", "==", 0), compares("role", "==", "v"), compares("layer", "==", 9)),
-            "no parameter of `bias` has the role `v`"
-            + HELP
-            + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
+            "no parameter of `bias` has the role `v`" + HELP + "the roles of tiny are `q`, `m2`, `ln1` and `emb`",
         ),
         (
             either(compares("layer", "==", 9), compares("role", "==", "v")),

@@ -53,10 +53,7 @@ def test_masks_are_taken_over_and_read_only() -> None:
 def test_equality_and_hash_are_by_content() -> None:
     assert Rows(int64(1, 2)) == Rows(np.array([1, 2], np.int32))
     assert hash(Rows(int64(1, 2))) == hash(Rows(int64(1, 2)))
-    assert (
-        len({Whole(), Rows(int64(1)), Rows(int64(2)), Cols(int64(1)), Entries(int64(1)), AllBut(int64(1))})
-        == 6
-    )
+    assert len({Whole(), Rows(int64(1)), Rows(int64(2)), Cols(int64(1)), Entries(int64(1)), AllBut(int64(1))}) == 6
     assert Rows(int64(1)) != Cols(int64(1))
     assert Rows(int64(1)) != "rows"
     assert Whole() == Whole()

@@ -76,9 +76,7 @@ def test_a_folder_by_every_kind_of_path(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_config("./mine", base=tmp_path / "specs") == expected
 
 
-def test_the_specs_folder_comes_before_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_specs_folder_comes_before_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _folder(tmp_path / "here" / "mine", '{"a": 1}')
     _folder(tmp_path / "specs" / "mine", '{"a": 2}')
     monkeypatch.chdir(tmp_path / "here")
@@ -311,9 +309,7 @@ def test_without_a_network_the_message_comes_at_once(read: Reader) -> None:
     (far, near) = read(("me/good", None), ("bert-base-casd", None), HF_ENDPOINT="http://127.0.0.1:9")
     assert far[0]["code"] == near[0]["code"] == "hub-unreachable"
     assert "check the network" in far[0]["help"]
-    assert near[0]["help"].startswith(
-        "did you mean `bert-base-cased` or `bert-base-uncased`? Otherwise, check"
-    )
+    assert near[0]["help"].startswith("did you mean `bert-base-cased` or `bert-base-uncased`? Otherwise, check")
     assert max(far[1], near[1]) < 3
 
 

@@ -189,9 +189,7 @@ def way_of(name: str, taken: Selected, transposed: set[str]) -> set[str]:
     seed=st.integers(0, 1000),
     transposed=st.sets(st.sampled_from(sorted(MATRICES))),
 )
-def test_lines_are_whole_and_fit(
-    rule: LineRule, per: Per, amount: int, seed: int, transposed: set[str]
-) -> None:
+def test_lines_are_whole_and_fit(rule: LineRule, per: Per, amount: int, seed: int, transposed: set[str]) -> None:
     taken = draw_lines(MATRIX_POOL, rule, amount, per, Randomness(seed, "call"), transposed)
     assert taken.count <= amount
     for name in taken:
@@ -342,9 +340,7 @@ def test_topk_reads_only_the_tensors_of_the_pool() -> None:
         return np.ones(SHAPES[name])
 
     pool = Selected({"c": Rows(int64(1)), "b": Entries(int64(0, 3))}, SHAPES)
-    assert topk(pool, 3, "pool", values) == Selected(
-        {"b": Entries(int64(0, 3)), "c": Entries(int64(3))}, SHAPES
-    )
+    assert topk(pool, 3, "pool", values) == Selected({"b": Entries(int64(0, 3)), "c": Entries(int64(3))}, SHAPES)
     assert read == ["b", "c"]
 
 

@@ -229,10 +229,7 @@ def test_groups_are_evaluated_once_and_draws_are_shared() -> None:
     assert one.select(GROUPS["sample"]) is one.select(Ref(name="sample"))
     rest = one.select(Difference(left=BIAS, right=Ref(name="sample")))
     assert rest.count == 20 - 6
-    assert (
-        one.select(Union(parts=(rest_of := Ref(name="sample"), rest_of))).digest()
-        == one.select(rest_of).digest()
-    )
+    assert one.select(Union(parts=(rest_of := Ref(name="sample"), rest_of))).digest() == one.select(rest_of).digest()
 
 
 def test_draws_are_keyed_by_seed_and_call() -> None:
@@ -241,12 +238,8 @@ def test_draws_are_keyed_by_seed_and_call() -> None:
     assert len(digests) == 4
     assert len({selector(seed=seed).select(fixed).digest() for seed in range(4)}) == 1
     everything = selector().select(ALL)
-    assert selector(seed=3).select(free) == rand(
-        everything, 30, "pool", Randomness(3, free.model_dump_json())
-    )
-    assert selector(seed=3).select(fixed) == rand(
-        everything, 30, "pool", Randomness(7, fixed.model_dump_json())
-    )
+    assert selector(seed=3).select(free) == rand(everything, 30, "pool", Randomness(3, free.model_dump_json()))
+    assert selector(seed=3).select(fixed) == rand(everything, 30, "pool", Randomness(7, fixed.model_dump_json()))
 
 
 def test_lines_of_a_transposed_matrix() -> None:
@@ -271,9 +264,7 @@ GOLDEN: dict[tuple[Literal["rand", "rows", "cols", "rowcol"], Literal["pool", "t
 
 
 @pytest.mark.parametrize(("rule", "per"), GOLDEN)
-def test_golden_draws(
-    rule: Literal["rand", "rows", "cols", "rowcol"], per: Literal["pool", "tensor"]
-) -> None:
+def test_golden_draws(rule: Literal["rand", "rows", "cols", "rowcol"], per: Literal["pool", "tensor"]) -> None:
     one = Selector(TINY, 3, resolve=GROUPS.__getitem__, canonical=lambda node: f"{node.type} {per}")
     taken = one.select(draw_of(MATRIX, count(23), rule, per))
     assert taken.digest()[:16] == GOLDEN[rule, per]

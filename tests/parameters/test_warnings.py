@@ -47,10 +47,7 @@ def warned(selection: Selection, catalogue: Catalogue = TINY) -> list[str]:
     one.select(selection)
     one._known.clear()
     one.select(selection)  # said once, however often it is looked at
-    return [
-        f"{said.code}: {said.message}" + (f"\nhelp: {said.help}" if said.help else "")
-        for said in one.warnings
-    ]
+    return [f"{said.code}: {said.message}" + (f"\nhelp: {said.help}" if said.help else "") for said in one.warnings]
 
 
 @pytest.mark.parametrize(
@@ -131,15 +128,21 @@ def warned(selection: Selection, catalogue: Catalogue = TINY) -> list[str]:
         ),
         (
             where(BIAS, within("layer", (1, 11))),
-            ["part-matches-nothing: 1..11 goes beyond the layers of tiny, which are 0..1"],
+            [
+                "part-matches-nothing: 1..11 goes beyond the layers of tiny, which are 0..1\nhelp: write `..-1` for up to the last"
+            ],
         ),
         (
             where(BIAS, within("layer", (-5, -1))),
-            ["part-matches-nothing: -5..-1 goes beyond the layers of tiny, which are 0..1"],
+            [
+                "part-matches-nothing: -5..-1 goes beyond the layers of tiny, which are 0..1\nhelp: write `..-1` for up to the last"
+            ],
         ),
         (
             Difference(left=BIAS, right=GAMMA),
-            ["removes-nothing: `gamma` shares no entries with `bias`, so `-` takes nothing away"],
+            [
+                "removes-nothing: `gamma` shares no entries with `bias`, so `-` takes nothing away\nhelp: take it away, or mend what is meant"
+            ],
         ),
         (Difference(left=QUERY, right=draw_of(BIAS, count(1), seed=1)), []),
         (Difference(left=BIAS, right=QUERY), []),
