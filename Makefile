@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: install test test-slow lint format docs clean
+.PHONY: install test test-slow lint format docs bench clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,9 @@ format: install
 # Writes what is generated in docs/ and README.md anew.
 docs: install
 	$(BIN)/python tools/docs.py
+
+bench: install
+	$(BIN)/python -m tests.benchmarks.language
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

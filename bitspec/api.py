@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from bitspec.diagnostics import BitspecError, Diagnostic, did_you_mean, error, is_error
+from bitspec.diagnostics import BitspecError, Diagnostic, did_you_mean, error, is_error, unique
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.masks import Selected
@@ -101,7 +101,7 @@ def show(
         summary, diagnostics = summarise(study, facts, strategies=chosen, seeds=seeds, progress=progress)
         summaries.append(summary)
         found += diagnostics
-    return Shown(study=study.name, models=tuple(summaries), diagnostics=tuple(dict.fromkeys(found)))
+    return Shown(study=study.name, models=tuple(summaries), diagnostics=tuple(unique(found)))
 
 
 def select(selection: str, model: str | Catalogue, *, seed: int = 0, values: Values | None = None) -> Selected:
@@ -112,7 +112,7 @@ def select(selection: str, model: str | Catalogue, *, seed: int = 0, values: Val
     study = loads(f"group selection = {selection}", "<selection>")
     canonical = Canonical(study.selections)
     facts = model if isinstance(model, Catalogue) else catalogue(model)
-    selector = Selector(facts, seed, resolve=study.selections.__getitem__, canonical=canonical.text, values=values)
+    selector = Selector(facts, seed, named=study.selections, canonical=canonical.text, values=values)
     return selector.select(study.selections["selection"])
 
 

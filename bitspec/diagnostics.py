@@ -203,6 +203,15 @@ def raise_errors(diagnostics: Iterable[Diagnostic]) -> None:
         raise BitspecError(*found)
 
 
+def unique(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Diagnostics in their order, each once: a loop or a second seed says the same of the same place again."""
+    places: dict[tuple[str, str, str], Diagnostic] = {}
+    for found in diagnostics:
+        location = found.span.location if found.span is not None else ""
+        places.setdefault((found.code, found.message, location), found)
+    return list(places.values())
+
+
 def closest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """Up to `count` candidates that look like `name`, the nearest first."""
     folded: dict[str, str] = {}

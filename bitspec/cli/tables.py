@@ -44,6 +44,8 @@ def _facts(study: Study, summary: Summary) -> Iterable[Text]:
         f"  {summary.architecture}, {summary.layers} layers, {summary.total:,} parameters",
     )
     yield Text("head, always trained and never counted: " + _heads(study, summary))
+    if len(summary.seeds) < len(study.seeds) and summary.seeds == study.seeds[: len(summary.seeds)]:
+        yield Text(f"sizes over the first {len(summary.seeds):,} of {len(study.seeds):,} seeds")
     with_pooler = [
         f"{strategy.name} on {task.name}"
         for strategy in summary.strategies

@@ -16,6 +16,7 @@ from bitspec.diagnostics import (
     error,
     is_error,
     raise_errors,
+    unique,
 )
 from bitspec.ir.check import check
 from bitspec.ir.study import Group, Strategy, Study
@@ -215,6 +216,6 @@ def _study(parts: Parts, source: Source) -> tuple[Study, list[Diagnostic]]:
 def _in_order(diagnostics: list[Diagnostic], source: Source) -> Iterator[Diagnostic]:
     """By place in this file; what stands in other files, or nowhere, comes first."""
     yield from sorted(
-        dict.fromkeys(diagnostics),
+        unique(diagnostics),
         key=lambda found: found.span.start if found.span is not None and found.span.source is source else -1,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import reduce
 
-from bitspec.diagnostics import BitspecError, Diagnostic
+from bitspec.diagnostics import BitspecError, Diagnostic, unique
 from bitspec.ir.masks import Selected, Shape, Whole
 from bitspec.ir.selection import (
     Amount,
@@ -23,7 +23,7 @@ from bitspec.ir.selection import (
     Top,
     Union,
     Where,
-    children,
+    walk,
 )
 from bitspec.parameters.algebra import difference, intersection, union
 from bitspec.parameters.catalogue import Catalogue, Parameter
@@ -44,7 +44,7 @@ class NeedsWeights(Exception):  # noqa: N818 - no mistake: the caller may come b
 class Selector:
     """Evaluates selections over one model for one seed.
 
-    `resolve` gives the selection that a group's or a strategy's name stands for; names must not run in
+    `named` gives the selection that a group's or a strategy's name stands for; names must not run in
     circles. `canonical` gives a selection's canonical text, the same for all selections that say the same.
     What a text picks is computed once, and a draw depends on nothing but its text and its seed. `values`
     gives a tensor's values by its name, for `topk`. `warnings` collects what looks wrong in the selections
@@ -56,14 +56,14 @@ class Selector:
         catalogue: Catalogue,
         seed: int,
         *,
-        resolve: Callable[[str], Selection],
+        named: Mapping[str, Selection],
         canonical: Callable[[Selection], str],
         values: Values | None = None,
     ) -> None:
         self.warnings: list[Diagnostic] = []
         self._catalogue = catalogue
         self._seed = seed
-        self._resolve = resolve
+        self._named = named
         self._canonical = canonical
         self._values = values
         self._conditions = Conditions(catalogue)
@@ -110,7 +110,7 @@ class Selector:
             case Base():
                 return self._base(selection)
             case Ref(name=name):
-                return self.select(self._resolve(name))
+                return self.select(self._named[name])
             case Where():
                 return self._where(selection, self.select(selection.of))
             case Union(parts=parts):
@@ -204,7 +204,7 @@ class Selector:
             return picked.count, picked.count, picked
         match selection:
             case Ref(name=name):
-                return self._bounded(self._resolve(name))
+                return self._bounded(self._named[name])
             case Where(of=of):
                 least, most, reach = self._bounded(of)
                 kept = self._where(selection, reach)
@@ -247,29 +247,10 @@ class Selector:
         return (self.amount(amount),) * 2
 
     def _contains(self, selection: Selection, kind: type[Draw] | type[Top]) -> bool:
-        return any(isinstance(node, kind) for node in self._nodes(selection, set()))
-
-    def _nodes(self, selection: Selection, seen: set[str]) -> Iterator[Selection]:
-        # Every node of a selection, through names too, each name once.
-        yield selection
-        if isinstance(selection, Ref):
-            if selection.name not in seen:
-                seen.add(selection.name)
-                yield from self._nodes(self._resolve(selection.name), seen)
-            return
-        for child in children(selection):
-            yield from self._nodes(child, seen)
+        return any(isinstance(node, kind) for node in walk(selection, self._named))
 
     def _warn(self, *warnings: Diagnostic) -> None:
-        # Spans are all equal, so places are compared by what they say.
-        def said(warning: Diagnostic) -> tuple[str, str, str]:
-            return warning.code, warning.message, warning.span.location if warning.span else ""
-
-        known = {said(warning) for warning in self.warnings}
-        for warning in warnings:
-            if said(warning) not in known:
-                known.add(said(warning))
-                self.warnings.append(warning)
+        self.warnings = unique([*self.warnings, *warnings])
 
 
 def _common_bounds(left: tuple[int, int, Selected], right: tuple[int, int, Selected]) -> tuple[int, int, Selected]:

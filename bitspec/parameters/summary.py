@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 
-from bitspec.diagnostics import BitspecError, Diagnostic, error, is_error
+from bitspec.diagnostics import BitspecError, Diagnostic, error, is_error, unique
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.check import same_selection
@@ -15,6 +16,9 @@ from bitspec.ir.study import Strategy, Study
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.select import Selector
 from bitspec.parameters.suspicions import straddling_patterns, zero_gradient
+
+#: Seeds over which sizes are tried; more would take long and hardly change a range.
+MAX_SEEDS = 100
 
 #: Called with the number of strategies done and of all, for progress.
 Progress = Callable[[int, int], None]
@@ -102,60 +106,35 @@ def summarise(
 ) -> tuple[Summary, list[Diagnostic]]:
     """Evaluate strategies (all by default) on a model, for the study's seeds or those given.
 
-    Errors are among the diagnostics; a strategy with an error has no summary.
+    Of more than MAX_SEEDS seeds only the first are tried. Errors are among the diagnostics; a strategy with an error
+    has no summary.
     """
     chosen = study.strategies if strategies is None else tuple(strategies)
     every_seed = tuple(study.seeds if seeds is None else seeds)
+    tried = every_seed[:MAX_SEEDS]
     canonical = Canonical(study.selections)
-    selectors = {
-        seed: Selector(catalogue, seed, resolve=study.selections.__getitem__, canonical=canonical.text)
-        for seed in every_seed
-    }
-    first = selectors[every_seed[0]]
+    reports = [_Report(strategy, canonical.text(strategy.selection)) for strategy in chosen]
     found: list[Diagnostic] = []
-    summaries: list[StrategySummary] = []
-    digests: dict[str, str] = {}
-    right: list[Strategy] = []
-    for done, strategy in enumerate(chosen):
-        if progress is not None:
-            progress(done, len(chosen))
-        try:
-            if is_ranked(strategy.selection, study.selections):
-                summaries.append(_bounded(strategy, first, canonical, catalogue))
-                continue
-            random = is_random(strategy.selection, study.selections)
-            selected = first.select(strategy.selection)
-            counts = [selected.count]
-            counts += [selectors[seed].select(strategy.selection).count for seed in every_seed[1:] if random]
-        except BitspecError as problem:
-            found += problem.diagnostics
-            continue
-        text = canonical.text(strategy.selection)
-        if not selected.count and text != "none":
-            hint = "write `none` if only the head is to be trained"
-            found.append(error("selects-nothing", f"`{strategy.name}` selects nothing", strategy.span, help=hint))
-            continue
-        found += zero_gradient(strategy, selected, catalogue)
-        digests[strategy.name] = selected.digest()
-        right.append(strategy)
-        summaries.append(
-            StrategySummary(
-                name=strategy.name,
-                label=strategy.label,
-                selection=text,
-                least=min(counts),
-                most=max(counts),
-                percent=(_percent(min(counts), catalogue), _percent(max(counts), catalogue)),
-                cells=_cells(selected, catalogue),
-            )
+    first = Selector(catalogue, tried[0], named=study.selections, canonical=canonical.text)
+    for seed in tried:
+        # A selector for each seed, one after the other: it keeps what it has selected.
+        selector = (
+            first if seed == tried[0] else Selector(catalogue, seed, named=study.selections, canonical=canonical.text)
         )
-    found += [warning for selector in selectors.values() for warning in selector.warnings]
+        for done, report in enumerate(reports):
+            if progress is not None:
+                progress(done, len(reports))
+            if report.is_right and (selector is first or is_random(report.strategy.selection, study.selections)):
+                found += report.evaluate(selector, catalogue, study)
+        found += selector.warnings
+    right = [report for report in reports if report.is_right]
     if not any(map(is_error, found)):
         found += straddling_patterns(chosen, study.selections, first, catalogue)
         # What is the same by definition, the check has said already.
-        by_text = {summary.selection: summary.name for summary in reversed(summaries)}
-        distinct = [strategy for strategy in right if strategy.name in by_text.values()]
-        found += same_selection(distinct, lambda strategy: digests[strategy.name], "select the same entries")
+        distinct = {report.text: report for report in reversed(right) if report.digest}
+        digests = {report.strategy.name: report.digest for report in distinct.values()}
+        strategies_left = [strategy for strategy in chosen if strategy.name in digests]
+        found += same_selection(strategies_left, lambda strategy: digests[strategy.name], "select the same entries")
     summary = Summary(
         model=catalogue.model,
         architecture=catalogue.architecture,
@@ -164,28 +143,65 @@ def summarise(
         head_fixed=catalogue.head_fixed,
         head_per_label=catalogue.head_per_label,
         pooler=catalogue.sizes_by_role.get("pooler", 0),
-        seeds=every_seed,
-        strategies=tuple(summaries),
+        seeds=tried,
+        strategies=tuple(report.summary(catalogue) for report in right),
     )
-    return summary, sorted(dict.fromkeys(found), key=_place)
+    return summary, sorted(unique(found), key=_place)
+
+
+@dataclass
+class _Report:
+    """What is known so far of what one strategy selects."""
+
+    strategy: Strategy
+    text: str
+    counts: list[int] = field(default_factory=list)
+    cells: tuple[Cell, ...] = ()
+    digest: str = ""
+    needs_weights: bool = False
+    is_right: bool = True
+
+    def evaluate(self, selector: Selector, catalogue: Catalogue, study: Study) -> list[Diagnostic]:
+        """Take one seed's selection into account."""
+        try:
+            self.needs_weights = is_ranked(self.strategy.selection, study.selections)
+            if self.needs_weights:
+                self.counts += selector.size_bounds(self.strategy.selection)
+                return []
+            selected = selector.select(self.strategy.selection)
+        except BitspecError as problem:
+            self.is_right = False
+            return list(problem.diagnostics)
+        self.counts.append(selected.count)
+        if not selected.count and self.text != "none":
+            self.is_right = False
+            message = f"`{self.strategy.name}` selects nothing"
+            hint = "write `none` if only the head is to be trained"
+            return [error("selects-nothing", message, self.strategy.span, help=hint)]
+        if self.digest:  # not the first seed
+            return []
+        self.digest = selected.digest()
+        self.cells = _cells(selected, catalogue)
+        return list(zero_gradient(self.strategy, selected, catalogue))
+
+    def summary(self, catalogue: Catalogue) -> StrategySummary:
+        """What was found, over all seeds."""
+        least, most = min(self.counts), max(self.counts)
+        return StrategySummary(
+            name=self.strategy.name,
+            label=self.strategy.label,
+            selection=self.text,
+            least=least,
+            most=most,
+            percent=(_percent(least, catalogue), _percent(most, catalogue)),
+            needs_weights=self.needs_weights,
+            cells=self.cells,
+        )
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int]:
     span = diagnostic.span
     return (span.source.name, span.start) if span is not None else ("", 0)
-
-
-def _bounded(strategy: Strategy, selector: Selector, canonical: Canonical, catalogue: Catalogue) -> StrategySummary:
-    least, most = selector.size_bounds(strategy.selection)
-    return StrategySummary(
-        name=strategy.name,
-        label=strategy.label,
-        selection=canonical.text(strategy.selection),
-        least=least,
-        most=most,
-        percent=(_percent(least, catalogue), _percent(most, catalogue)),
-        needs_weights=True,
-    )
 
 
 def _percent(count: int, catalogue: Catalogue) -> float:
@@ -194,11 +210,9 @@ def _percent(count: int, catalogue: Catalogue) -> float:
 
 def _cells(selected: Selected, catalogue: Catalogue) -> tuple[Cell, ...]:
     counts: dict[tuple[str | None, int | None], int] = {}
-    for parameter in _selected_in_order(selected, catalogue):
-        place = (catalogue[parameter].role, catalogue[parameter].layer)
-        counts[place] = counts.get(place, 0) + selected[parameter].count(catalogue[parameter].shape)
+    for parameter in catalogue.parameters:
+        entries = selected.counts.get(parameter.name, 0)
+        if entries:
+            place = (parameter.role, parameter.layer)
+            counts[place] = counts.get(place, 0) + entries
     return tuple(Cell(role=role, layer=layer, entries=entries) for (role, layer), entries in counts.items())
-
-
-def _selected_in_order(selected: Selected, catalogue: Catalogue) -> Iterable[str]:
-    return (parameter.name for parameter in catalogue.parameters if parameter.name in selected)

@@ -232,7 +232,7 @@ def selector(
     def canonical(node: ir.Selection) -> str:
         return canonical(known[node.name]) if isinstance(node, ir.Ref) else node.model_dump_json()
 
-    return Selector(catalogue, seed, resolve=known.__getitem__, canonical=canonical, values=values)
+    return Selector(catalogue, seed, named=known, canonical=canonical, values=values)
 
 
 def complaint(error: BitspecError) -> Diagnostic:

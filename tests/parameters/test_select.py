@@ -265,7 +265,7 @@ GOLDEN: dict[tuple[Literal["rand", "rows", "cols", "rowcol"], Literal["pool", "t
 
 @pytest.mark.parametrize(("rule", "per"), GOLDEN)
 def test_golden_draws(rule: Literal["rand", "rows", "cols", "rowcol"], per: Literal["pool", "tensor"]) -> None:
-    one = Selector(TINY, 3, resolve=GROUPS.__getitem__, canonical=lambda node: f"{node.type} {per}")
+    one = Selector(TINY, 3, named=GROUPS, canonical=lambda node: f"{node.type} {per}")
     taken = one.select(draw_of(MATRIX, count(23), rule, per))
     assert taken.digest()[:16] == GOLDEN[rule, per]
 
