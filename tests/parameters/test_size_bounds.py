@@ -83,7 +83,7 @@ def test_size_bounds(selection: Selection, bounds: tuple[int, int]) -> None:
 
 def test_size_bounds_raise_as_select_does() -> None:
     assert message_of(Top(of=TOP, amount=count(6)), bounds=True) == (
-        "amount-too-large: the amount comes to 6 entries, but the selection has only 5"
+        "amount-too-large: the amount comes to 6 entries, but the selection has only 5\nhelp: draw from more, or ask for less"
     )
     assert message_of(Top(of=TOP, amount=Share(percent=Decimal("0.1"), of=TOP)), bounds=True) == (
         "amount-zero: 0.1% of the selection comes to 0 entries, so there is nothing to select\n"
