@@ -27,7 +27,7 @@ from bitspec.language.load import analyse_file, load, loads
 from bitspec.parameters.cache import catalogue
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.sampling import Values
-from bitspec.parameters.select import Selector
+from bitspec.parameters.select import NeedsWeights, Selector
 from bitspec.parameters.summary import Summary, summarise
 
 
@@ -113,14 +113,18 @@ def select(selection: str, model: str | Catalogue, *, seed: int = 0, values: Val
     canonical = Canonical(study.selections)
     facts = model if isinstance(model, Catalogue) else catalogue(model)
     selector = Selector(facts, seed, named=study.selections, canonical=canonical.text, values=values)
-    return selector.select(study.selections["selection"])
+    try:
+        return selector.select(study.selections["selection"])
+    except NeedsWeights as problem:
+        hint = "pass `values`, a function from a tensor's name to its values as a NumPy array"
+        raise BitspecError(error("needs-weights", str(problem), problem.node.span, help=hint)) from None
 
 
 def _strategy(study: Study, name: str) -> Strategy:
     for strategy in study.strategies:
         if strategy.name == name:
             return strategy
-    hint = did_you_mean(name, study.strategy_names)
+    hint = did_you_mean(name, study.strategy_names) or f"there are {len(study.strategies):,}; `bitspec show` lists them"
     raise BitspecError(error("unknown-name", f"there is no strategy called `{name}`", help=hint))
 
 

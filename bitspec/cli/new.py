@@ -43,7 +43,7 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
                 error("bad-name", f"the {what} `{given}` cannot stand in a spec", help="take the quotes away")
             )
     if name is not None and not _NAME.fullmatch(name):
-        hint = "names have letters, digits and `_`, and start with a letter"
+        hint = "names have letters, digits and `_`, and start with a letter or `_`"
         raise BitspecError(error("bad-name", f"`{name}` is not a name", help=hint))
     facts = catalogue(model, on_build=building)
     kind = "bias" if any(parameter.kind == "bias" for parameter in facts.parameters) else "gamma"

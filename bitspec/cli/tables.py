@@ -27,13 +27,14 @@ def print_shown(study: Study, shown: Shown, *, heatmaps: bool) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=100, force_terminal=False)
     if study.name is not None:
-        console.print(Text(study.name, "bold"), Text(f"  {study.title}" if study.title else ""))
+        console.print(Text.assemble((study.name, "bold"), f"  {study.title}" if study.title else ""))
     for summary in shown.models:
         console.print()
         for line in _facts(study, summary):
             console.print(line, soft_wrap=True)
-        console.print()
-        console.print(_table(summary))
+        if summary.strategies:
+            console.print()
+            console.print(_table(summary))
         if heatmaps:
             _print_heatmaps(console, summary)
 
@@ -44,8 +45,8 @@ def _facts(study: Study, summary: Summary) -> Iterable[Text]:
         f"  {summary.architecture}, {summary.layers} layers, {summary.total:,} parameters",
     )
     yield Text("head, always trained and never counted: " + _heads(study, summary))
-    if len(summary.seeds) < len(study.seeds) and summary.seeds == study.seeds[: len(summary.seeds)]:
-        yield Text(f"sizes over the first {len(summary.seeds):,} of {len(study.seeds):,} seeds")
+    if len(summary.seeds) < summary.seeds_in_all:
+        yield Text(f"sizes over the first {len(summary.seeds):,} of {summary.seeds_in_all:,} seeds")
     with_pooler = [
         f"{strategy.name} on {task.name}"
         for strategy in summary.strategies
@@ -55,7 +56,7 @@ def _facts(study: Study, summary: Summary) -> Iterable[Text]:
     if with_pooler:
         everywhere = len(with_pooler) == len(summary.strategies) * len(study.tasks)
         where = "" if everywhere else f" ({', '.join(with_pooler[:6])}{', …' if len(with_pooler) > 6 else ''})"
-        yield Text(f"pooler, trained with the head and not counted: {summary.pooler:,}{where}")
+        yield Text(f"pooler, trained with the head, counted only where it is selected: {summary.pooler:,}{where}")
 
 
 def _heads(study: Study, summary: Summary) -> str:

@@ -10,7 +10,7 @@ from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, children, walk
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
-from bitspec.ir.vocabulary import BUILTIN_TASKS, GLUE, METRICS, SELECTIONS
+from bitspec.ir.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
 
 #: More diagnostics than this help nobody.
 MAX_DIAGNOSTICS = 100
@@ -59,9 +59,10 @@ def _check_declarations(study: Study) -> Iterator[Diagnostic]:
     selections = sorted(study.named, key=lambda named: (named.span.source.name, named.span.start))
     yield from _repeated("group or strategy", selections)
     for named in selections:
-        if named.name in SELECTIONS:
+        meaning = SELECTIONS.get(named.name) or FUNCTIONS.get(named.name)
+        if meaning is not None:
             hint = f"choose another name, such as `my_{named.name}`"
-            message = f"`{named.name}` already means {SELECTIONS[named.name]}"
+            message = f"`{named.name}` already means {meaning}"
             yield error("reserved-name", message, named.span, help=hint)
         elif "/" in named.name:
             yield error(

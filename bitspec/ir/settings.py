@@ -244,4 +244,6 @@ def _number(value: int | float | PercentValue) -> float | int:
 def _written(value: int | float | PercentValue | str) -> str:
     if isinstance(value, str):
         return f"`{value}`"
-    return f"{_plain(_number(value))}%" if isinstance(value, PercentValue) else _plain(value)
+    if isinstance(value, PercentValue):
+        return f"{_plain(_number(value))}%"
+    return f"{value:.1f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else _plain(value)

@@ -43,6 +43,16 @@ SELECTIONS: Final[dict[str, str]] = {
     "weight": "every parameter that is not a bias",
 }
 
+#: What takes arguments: samples, a ranking, and the amount that is a selection's size.
+FUNCTIONS: Final[dict[str, str]] = {
+    "rand": "a sample of single entries",
+    "rows": "a sample of whole rows of matrices",
+    "cols": "a sample of whole columns of matrices",
+    "rowcol": "a sample of whole rows or columns, as a coin decides for each matrix",
+    "topk": "the entries that rank highest",
+    "size": "as many entries as a selection has",
+}
+
 #: What a `where` clause can ask of a parameter.
 ATTRIBUTES: Final[dict[str, str]] = {
     "name": "its full name in the base model, such as `encoder.layer.0.output.dense.bias`",

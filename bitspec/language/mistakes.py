@@ -31,7 +31,7 @@ MISTAKES = (
             'write `strategy name "label" = selection`', examples=('strategy "x"',)),
     Mistake("quoted-name", "the name of a group has no quotes", "write `group name = selection`",
             examples=('group "x"',)),
-    Mistake("bad-name", "a name starts with a letter", "write for example `run_2` rather than `2_run`",
+    Mistake("bad-name", "a name starts with a letter or `_`", "write for example `run_2` rather than `2_run`",
             examples=("study 2", "group 2", "strategy 2", "task 2", "for 2", "task rte, 2")),
     # study, use, model, task, seeds -----------------------------------------------------------------------
     Mistake("missing-quotes", "the title of a study stands in quotes", 'write `study name "its title"`',
@@ -218,6 +218,7 @@ MISTAKES = (
                       "question 'q' { expect a > - 3", "question 'q' { expect a > (b)", "question 'q' { expect a > 'b'",
                       "question 'q' { expect a > > b", "question 'q' { expect a > on")),
     Mistake("bad-expectation", "the margin must be a number of points", "write `expect a >= b - 1.0`",
+            examples=("question 'q' { expect a > b - 1% }", "question 'q' { expect a > b - c% }"),
             any_token=("question 'q' { expect a > b - }", "question 'q' { expect a > b - ")),
     Mistake("bad-expectation", "what goes with the score is written as a sentence",
             "write `expect change correlates with score`",

@@ -164,7 +164,7 @@ def _with_strategies(examples: Sequence[str]) -> list[str]:
     """What goes wrong after the `=` of a group goes wrong after that of a strategy."""
     return [
         *examples,
-        *("strategy" + example[5:] for example in examples if example.startswith("group a = ")),
+        *("strategy" + example[5:] for example in examples if example.startswith("group a =")),
     ]
 
 

@@ -90,7 +90,7 @@ def name_of(token: Token, scope: Scope) -> str:
             "bad-name",
             f"`{token}` becomes `{text}` here, which is not a name",
             token,
-            "names have letters, digits and `_`, and start with a letter",
+            "names have letters, digits and `_`, and start with a letter or `_`",
         )
     return text
 

@@ -78,7 +78,8 @@ class StrategySummary(Noun):
 class Summary(Noun):
     """What the strategies of a study train on one model.
 
-    `total` is the number of entries in the backbone. A head for n labels has head_fixed + head_per_label * n.
+    `seeds` are those that were tried, of `seeds_in_all`. `total` is the number of entries in the backbone. A head for n
+    labels has head_fixed + head_per_label * n entries.
     """
 
     model: str
@@ -89,6 +90,7 @@ class Summary(Noun):
     head_per_label: int
     pooler: int
     seeds: tuple[int, ...]
+    seeds_in_all: int
     strategies: tuple[StrategySummary, ...]
 
     def head_size(self, labels: int) -> int:
@@ -144,6 +146,7 @@ def summarise(
         head_per_label=catalogue.head_per_label,
         pooler=catalogue.sizes_by_role.get("pooler", 0),
         seeds=tried,
+        seeds_in_all=len(every_seed),
         strategies=tuple(report.summary(catalogue) for report in right),
     )
     return summary, sorted(unique(found), key=_place)

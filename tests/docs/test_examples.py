@@ -1,0 +1,111 @@
+"""Every example in README and docs does what the page says. Outputs are written anew with `pytest --update-golden`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bitspec
+from bitspec.diagnostics import Source
+from bitspec.language.load import analyse
+from tests.docs.pages import ELISION, Block, blocks_of, commands_of, is_shown, replace, tidy
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_model(_cache_of_the_run: None) -> None:
+    # Else the first command of some page would say that it reads the model's structure, and take seconds.
+    bitspec.catalogue("bert-base-cased")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "specs", tmp_path / "specs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page: Path, folder: Path, update_golden: bool) -> None:
+    names: dict[str, Any] = {}
+    blocks = blocks_of(page)
+    wrong: list[str] = []
+    corrected: list[tuple[Block, str]] = []
+    for block, following in zip(blocks, [*blocks, None][1:], strict=True):
+        if block.file is not None:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, "utf-8")
+            if path.name == "config.json":
+                bitspec.catalogue(str(path.parent))  # into the cache, for the commands after it
+        for shown, actual, target in outputs(block, following, folder, names):
+            if is_shown(shown, actual):
+                continue
+            if update_golden and target is not None and ELISION not in shown:
+                corrected.append((target, tidy(actual)))
+            else:
+                wrong.append(f"--- {block.place} shows\n{shown}+++ but it is\n{tidy(actual)}")
+    for target, text in reversed(corrected):
+        replace(target, text)
+    assert not wrong, "\n".join(wrong)
+
+
+def outputs(
+    block: Block, following: Block | None, folder: Path, names: dict[str, Any]
+) -> Iterator[tuple[str, str, Block | None]]:
+    """What a block shows, what it really comes to, and the block in which that stands, if it is shown at all."""
+    match block.language:
+        case "bspec" if "wrong" in block.words:
+            assert following is not None
+            assert following.language == "text", f"{block.place}: a wrong spec is followed by its message"
+            yield following.text, said(block, folder), following
+        case "bspec":
+            yield "", said(block, folder), None
+        case "console":
+            ran = [(command, shown, run(command, folder)) for command, shown in commands_of(block)]
+            if not all(is_shown(shown, output) for _, shown, output in ran):
+                yield block.text, "".join(f"$ {command}\n{tidy(output)}" for command, _, output in ran), block
+        case "python":
+            printed = executed(block, names)
+            shows = following is not None and "output" in following.words
+            assert following is not None or not printed, block.place
+            if following is not None and (shows or printed):
+                assert shows, f"{block.place}: it prints {printed!r}, which the page does not show"
+                yield following.text, printed, following
+
+
+def said(block: Block, folder: Path) -> str:
+    """What bitspec says about a spec; a fragment need not be a whole study."""
+    diagnostics = analyse(Source(block.file or "spec.bspec", block.text), folder).diagnostics
+    return "\n\n".join(found.render() for found in diagnostics if found.code != "incomplete")
+
+
+def run(command: str, folder: Path) -> str:
+    program, *arguments = shlex.split(command)
+    assert program == "bitspec", command
+    environment = {**os.environ, "NO_COLOR": "1", "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1", "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bitspec", *arguments],
+        cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout + done.stderr
+
+
+def executed(block: Block, names: dict[str, Any]) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block.text, block.place, "exec"), names)  # noqa: S102 - the documentation's own examples
+    return printed.getvalue()
