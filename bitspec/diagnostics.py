@@ -17,6 +17,9 @@ from typing import Any
 #: Columns of a source line that a message shows; longer lines are cut around the caret.
 LINE_WIDTH = 120
 
+#: Diagnostics of one text that are reported: more help nobody.
+MAX_DIAGNOSTICS = 100
+
 #: Characters of a message or a help line that are shown.
 MESSAGE_LENGTH = 2000
 
@@ -249,9 +252,8 @@ def columns(text: str) -> int:
     """Columns of a text in a terminal: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
+    visible = (char for char in text if unicodedata.category(char) not in {"Mn", "Me", "Cf"})
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in visible)
 
 
 def _excerpt(span: Span, width: int, role: str, style: Style) -> list[str]:
@@ -272,7 +274,7 @@ def _excerpt(span: Span, width: int, role: str, style: Style) -> list[str]:
     carets = "^" * max(1, columns(text[start : start + length]))
     gutter = style("gutter", "|")
     return [
-        f"{' ' * width}{style('gutter', '-->')} {_clean(span.location)}",
+        f"{' ' * width}{style('gutter', '-->')} {_clean(span.location, keep='')}",
         f"{' ' * width} {gutter}",
         f"{style('gutter', f'{number:>{width}}')} {gutter} {before}{text}{after}",
         f"{' ' * width} {gutter} {pad}{style(role, carets)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
@@ -70,6 +69,7 @@ def main() -> None:
     """The entry point: runs a command and turns every mistake of the user's into a message and exit code 2."""
     from bitspec.cli.output import print_diagnostics
 
+    output = sys.stdout
     try:
         code = cli.main(prog_name="bitspec", standalone_mode=False)
     except BitspecError as problem:
@@ -81,8 +81,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of a pipe (`| head`) has seen enough; what is still in the buffer has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except SystemExit:
+        # The reader of a pipe (`| head`) has seen enough: click takes that for a failure and wraps the output.
+        if sys.stdout is not output:
+            sys.exit(0)
+        raise
     sys.exit(code if isinstance(code, int) else 0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from bitspec.diagnostics import Diagnostic, is_error
+from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, is_error
 from bitspec.diagnostics import Style as DiagnosticStyle
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan", "help": "green", "gutter": "blue"}
@@ -30,11 +30,12 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
         if n
     ]
     if counts:
-        click.echo(", ".join(counts), err=True)
+        more = " (and more, which are not shown)" if len(diagnostics) >= MAX_DIAGNOSTICS else ""
+        click.echo(", ".join(counts) + more, err=True)
 
 
 def wants_colour() -> bool:
     """Whether standard error is a terminal whose user has not asked for plain text."""
     import os
 
-    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bitspec.cli.output import print_diagnostics
+from bitspec.diagnostics import BitspecError, error
 
 if TYPE_CHECKING:
     from bitspec.ir.study import Study
@@ -77,13 +79,18 @@ def command(
 
 
 def _seeds(text: str | None, study: Study) -> tuple[int, ...]:
-    from bitspec.diagnostics import BitspecError, error
     from bitspec.language.load import loads
 
     if text is None:
         return study.seeds
+    if not re.fullmatch(r"[\d\s,.]+", text):
+        raise _bad_seeds(text)
     try:
         return loads(f"study seeds_of_the_command_line model 'x' task rte strategy s = none seeds {text}").seeds
     except BitspecError:
-        hint = "write `--seeds 0..4` or `--seeds 1,7,42`"
-        raise BitspecError(error("bad-seed", f"`--seeds {text}` is not understood", help=hint)) from None
+        raise _bad_seeds(text) from None
+
+
+def _bad_seeds(text: str) -> BitspecError:
+    hint = "write `--seeds 0..4` or `--seeds 1,7,42`"
+    return BitspecError(error("bad-seed", f"`--seeds {text}` is not understood", help=hint))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from bitspec.ir.selection import (
     Amount,
@@ -45,18 +47,22 @@ class Canonical:
 
     def __init__(self, selections: Mapping[str, Selection]) -> None:
         self._selections = selections
-        self._named: dict[str, str] = {}
-        self._named_parts: dict[str, tuple[frozenset[str], ...]] = {}
+        # By identity, as comparing trees costs as much as writing them; the node is kept so that its id stays its own.
+        self._known: dict[int, tuple[Selection, str]] = {}
 
     def text(self, selection: Selection) -> str:
         """The canonical text of a selection."""
+        known = self._known.get(id(selection))
+        if known is None:
+            known = self._known[id(selection)] = (selection, self._text(selection))
+        return known[1]
+
+    def _text(self, selection: Selection) -> str:
         match selection:
             case Base(name=name):
                 return name
             case Ref(name=name):
-                if name not in self._named:
-                    self._named[name] = self.text(self._selections[name])
-                return self._named[name]
+                return self.text(self._selections[name])
             case Union() | Intersection() | Difference():
                 return self._algebra(selection)
             case Where():
@@ -122,7 +128,7 @@ class Canonical:
                 break
             conditions.append(inner.condition)
             inner = inner.of
-        condition = conditions[0] if len(conditions) == 1 else And.model_construct(conditions=tuple(conditions))
+        condition = And.model_construct(conditions=tuple(conditions))
         return _short(f"{_bracketed(self.text(inner))} where {condition_text(condition)}")
 
     def _amount(self, amount: Amount) -> str:
@@ -139,19 +145,58 @@ class Canonical:
 
 def condition_text(condition: Condition) -> str:
     """The canonical text of a condition."""
+    return _normal(condition).text
+
+
+@dataclass(frozen=True)
+class _Normal:
+    """A condition in normal form: a single test, a negation, or a flat `and` or `or` of at least two others."""
+
+    kind: Literal["test", "not", "and", "or"]
+    text: str
+    parts: frozenset[_Normal] = frozenset()
+    #: The text of the opposite test, where the language has one.
+    opposite: str | None = None
+
+
+def _normal(condition: Condition) -> _Normal:
     match condition:
-        case And() | Or():
-            word, kind = (" and ", And) if isinstance(condition, And) else (" or ", Or)
-            texts = sorted({_inside(part) for part in _flat(condition, kind)})
-            return _short(texts[0] if len(texts) == 1 else word.join(texts))
+        case And(conditions=parts):
+            return _all_or_any("and", parts)
+        case Or(conditions=parts):
+            return _all_or_any("or", parts)
         case Not(condition=inner):
-            return _negated(inner)
+            return _negated(_normal(inner))
         case Matches(attribute=attribute, pattern=pattern, negated=negated):
-            return f"{attribute} {'!~' if negated else '~'} {quoted(pattern)}"
-        case Compares(attribute=attribute, operator=operator, value=value):
-            return f"{attribute} {operator} {_value(value)}"
+            texts = [f"{attribute} {operator} {quoted(pattern)}" for operator in ("~", "!~")]
+            return _Normal("test", texts[negated], opposite=texts[not negated])
         case IsIn(attribute=attribute, items=items, negated=negated):
-            return _membership(attribute, items, negated)
+            texts = [_membership(attribute, items, negated=turn) for turn in (False, True)]
+            return _Normal("test", texts[negated], opposite=texts[not negated])
+        case Compares(attribute=attribute, operator=operator, value=value):
+            text = f"{attribute} {operator} {_value(value)}"
+            # `<` has no opposite: a parameter without a layer is neither below 6 nor at 6 or above.
+            turned = {"==": "!=", "!=": "=="}.get(operator)
+            return _Normal("test", text, opposite=f"{attribute} {turned} {_value(value)}" if turned else None)
+
+
+def _all_or_any(kind: Literal["and", "or"], conditions: tuple[Condition, ...]) -> _Normal:
+    parts: set[_Normal] = set()
+    for part in map(_normal, conditions):
+        parts |= part.parts if part.kind == kind else {part}
+    if len(parts) == 1:
+        return parts.pop()
+    texts = sorted(f"({part.text})" if part.kind in {"and", "or"} else part.text for part in parts)
+    return _Normal(kind, _short(f" {kind} ".join(texts)), frozenset(parts))
+
+
+def _negated(condition: _Normal) -> _Normal:
+    if condition.kind == "not":
+        (inner,) = condition.parts
+        return inner
+    if condition.opposite is not None:
+        return _Normal("test", condition.opposite, opposite=condition.text)
+    return _Normal("not", f"not ({condition.text})", frozenset({condition}))
 
 
 def quoted(text: str) -> str:
@@ -161,35 +206,7 @@ def quoted(text: str) -> str:
     return f"'{text}'" if "'" not in text else '"' + text.replace('"', "\\u0022") + '"'
 
 
-def _flat(condition: And | Or, kind: type[And] | type[Or]) -> Iterable[Condition]:
-    for part in condition.conditions:
-        if isinstance(part, kind):
-            yield from _flat(part, kind)
-        else:
-            yield part
-
-
-def _inside(condition: Condition) -> str:
-    # Mixed `and` and `or` keep their brackets; a lone part needs none.
-    text = condition_text(condition)
-    return f"({text})" if isinstance(condition, And | Or) and (" and " in text or " or " in text) else text
-
-
-def _negated(condition: Condition) -> str:
-    match condition:
-        case Not(condition=inner):
-            return condition_text(inner)
-        case Matches() | IsIn():
-            return condition_text(condition.model_copy(update={"negated": not condition.negated}))
-        case Compares(operator="==" | "!="):
-            operator = "!=" if condition.operator == "==" else "=="
-            return condition_text(condition.model_copy(update={"operator": operator}))
-        case _:
-            # Not `>=` for `<`: a parameter without a layer is in neither.
-            return f"not ({condition_text(condition)})"
-
-
-def _membership(attribute: str, items: tuple[Item, ...], negated: bool) -> str:
+def _membership(attribute: str, items: tuple[Item, ...], *, negated: bool) -> str:
     texts = sorted({_item(item) for item in items})
     if len(texts) == 1 and ".." not in texts[0]:
         return f"{attribute} {'!=' if negated else '=='} {texts[0]}"

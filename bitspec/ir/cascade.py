@@ -91,7 +91,7 @@ def _unknown_target(target: Name, study: Study) -> Diagnostic:
     if any(group.name == target.name for group in study.groups):
         hint = f"only strategies are trained: write `strategy {target.name} = …`, or name one that uses it"
         return error("not-a-strategy", f"`{target.name}` is a group, not a strategy or a task", target.span, help=hint)
-    names = [*study.strategy_names, *(task.name for task in study.tasks)]
+    names = [*(strategy.name for strategy in study.strategies), *(task.name for task in study.tasks)]
     near = did_you_mean(target.name, names) or (f"there are {listed(names, 'and')}" if 0 < len(names) <= 8 else None)
     return error("unknown-name", f"there is no strategy or task called `{target.name}`", target.span, help=near)
 

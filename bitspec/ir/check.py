@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from bitspec.diagnostics import Diagnostic, Note, did_you_mean, error, listed, warning
+from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, Note, did_you_mean, error, listed, warning
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, children, walk
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
 from bitspec.ir.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
-
-#: More diagnostics than this help nobody.
-MAX_DIAGNOSTICS = 100
 
 Declared = TypeVar("Declared", Model, Task, NamedSelection)
 
@@ -162,7 +159,7 @@ def _too_deep(study: Study, uses: dict[str, list[Ref]]) -> Iterator[Diagnostic]:
 
 def _depth(selection: Selection, depths: dict[str, int]) -> int:
     if isinstance(selection, Ref):
-        return depths.get(selection.name, 0)
+        return 1 + depths.get(selection.name, 0)
     return 1 + max((_depth(child, depths) for child in children(selection)), default=0)
 
 
@@ -212,9 +209,9 @@ def _check_strategy_name(name: Name, study: Study, broken: frozenset[str]) -> It
         hint = f"write `strategy my_{name.name} = {name.name}`, and use that name"
         yield error("not-a-strategy", f"`{name.name}` is a selection, not a strategy", name.span, help=hint)
         return
-    names = study.strategy_names
+    names = [strategy.name for strategy in study.strategies]
     hint_line = did_you_mean(name.name, names) or (
-        f"there {'is' if len(names) == 1 else 'are'} {listed(sorted(names), 'and')}" if 0 < len(names) <= 9 else None
+        f"there {'is' if len(names) == 1 else 'are'} {listed(names, 'and')}" if 0 < len(names) <= 9 else None
     )
     yield error("unknown-name", f"there is no strategy called `{name.name}`", name.span, help=hint_line)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitspec.diagnostics import (
+    MAX_DIAGNOSTICS,
     BitspecError,
     Diagnostic,
     Note,
@@ -50,7 +51,7 @@ def load(path: str | Path) -> Study:
 
 def loads(text: str, name: str = "<string>", folder: str | Path = ".") -> Study:
     """The study in a text; `use` looks in `folder`. Raises BitspecError with everything that is wrong in it."""
-    return _checked(analyse(Source(name, text.removeprefix("\ufeff")), Path(folder)))
+    return _checked(analyse(Source(name, _plain(text)), Path(folder)))
 
 
 def _checked(analysis: Analysis) -> Study:
@@ -73,7 +74,7 @@ def analyse(source: Source, folder: Path = Path(), path: Path | None = None) -> 
         own = frozenset(group.name for group in parts.groups)
         if parts.rounds <= MAX_ROUNDS:  # else only a part of what the loops say is here
             diagnostics += check(study, broken=reading.broken, own_groups=own, clean=not diagnostics)
-    return Analysis(source, study, tuple(_in_order(diagnostics, source)))
+    return Analysis(source, study, tuple(_in_order(diagnostics, source))[:MAX_DIAGNOSTICS])
 
 
 def read(path: str | Path, span: Span | None = None) -> Source:
@@ -119,18 +120,22 @@ def decode(data: bytes, name: str, span: Span | None = None) -> str:
         line = data.count(b"\n", 0, problem.start) + 1
         message = f"`{name}` is not UTF-8: it looks like {encoding} (byte {problem.start + 1:,}, line {line:,})"
         raise refuse("not-utf8", message, "save it as UTF-8") from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
+    """A text without a byte order mark, and with one kind of line end."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _near_file(path: Path) -> str:
     try:
         folder = path.parent if path.parent.is_dir() else Path()
-        names = {found.name: found for found in folder.glob("*.bspec")} | {
-            found.name: found for found in Path("specs").glob("*.bspec")
-        }
+        # Without the ending, which would make any two names alike.
+        names = {found.stem: found for found in (*Path("specs").glob("*.bspec"), *folder.glob("*.bspec"))}
     except OSError:
         names = {}
-    near = closest(path.name, names, 1)
+    near = closest(path.stem, names, 1)
     return f"did you mean `{names[near[0]]}`?" if near else "check the path; `bitspec new` writes a first spec"
 
 
@@ -168,7 +173,9 @@ class _Reading:
             self.broken.add("$")
             return
         except (OSError, ValueError, RuntimeError) as problem:  # a path that no system takes, a loop of links
-            self.diagnostics.append(error("unreadable-file", f"`{text}` cannot be read: {problem}", span))
+            self.diagnostics.append(
+                error("unreadable-file", f"`{text}` cannot be read: {problem}", span, help="check the path")
+            )
             self.broken.add("$")
             return
         self.seen.add(resolved)
@@ -217,5 +224,10 @@ def _in_order(diagnostics: list[Diagnostic], source: Source) -> Iterator[Diagnos
     """By place in this file; what stands in other files, or nowhere, comes first."""
     yield from sorted(
         unique(diagnostics),
-        key=lambda found: found.span.start if found.span is not None and found.span.source is source else -1,
+        key=lambda found: _place(found, source),
     )
+
+
+def _place(diagnostic: Diagnostic, source: Source) -> tuple[bool, str, int]:
+    span = diagnostic.span
+    return (span.source is source, span.source.name, span.start) if span is not None else (False, "", 0)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bitspec.diagnostics import Source
+from bitspec.language.formatter import format_text
+
 #: How the words of the language are put to a reader.
 _NOUNS = {"bias": "biases", "gamma": "scales of the norms"}
 
@@ -64,4 +67,4 @@ def leave_one_out(
         f'question "Is it the {noun}, or only their number?" {{ expect {whole} > as_many }}',
         'question "Does a larger change mean a better score?" { expect change correlates with score }',
     ]
-    return "\n".join(lines) + "\n"
+    return format_text(Source("<new spec>", "\n".join(lines)))

@@ -162,10 +162,8 @@ def _known() -> dict[tuple[int, str, str, str, str], Mistake]:
 
 def _with_strategies(examples: Sequence[str]) -> list[str]:
     """What goes wrong after the `=` of a group goes wrong after that of a strategy."""
-    return [
-        *examples,
-        *("strategy" + example[5:] for example in examples if example.startswith("group a =")),
-    ]
+    selections = [example for example in examples if example.startswith("group a =") and example[9:10] != "="]
+    return [*examples, *("strategy" + example[len("group") :] for example in selections)]
 
 
 def place_of(example: str) -> tuple[Place, str]:

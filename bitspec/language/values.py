@@ -11,7 +11,7 @@ from typing import TypeAlias
 import regex
 from lark import Token, Tree
 
-from bitspec.diagnostics import Diagnostic, Note, Source, Span, did_you_mean, error
+from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, Note, Source, Span, did_you_mean, error
 from bitspec.ir.study import Name, PercentValue
 
 #: What a loop's name can stand for: a name, a text, a number or a percentage.
@@ -45,6 +45,8 @@ class Scope:
         self, code: str, message: str, node: Node | Span, hint: str | None = None, note: Note | None = None
     ) -> None:
         """Report an error at a node of the parse tree."""
+        if len(self.diagnostics) >= MAX_DIAGNOSTICS:
+            return
         span = node if isinstance(node, Span) else self.span(node)
         self.diagnostics.append(error(code, message, span, help=hint, notes=[note] if note else []))
 

@@ -63,6 +63,11 @@ def test_a_missing_file() -> None:
     assert refused("papr.bspec") == expected + "did you mean `specs/paper.bspec`?"
 
 
+def test_an_ending_alone_does_not_make_a_name_near() -> None:
+    wrote(paper="")
+    assert refused("gone.bspec").endswith(" | check the path; `bitspec new` writes a first spec")
+
+
 def test_a_folder() -> None:
     Path("specs").mkdir()
     assert refused("specs") == "not-a-file: `specs` is a folder | name a `.bspec` file"
@@ -141,8 +146,7 @@ def test_a_text_is_read_as_a_file_is() -> None:
 
 
 def test_warnings_alone_do_not_stop_a_study() -> None:
-    study = loads('study s model "m" task rte group g = bias strategy x = gamma')
-    assert study.name == "s"
+    assert loads('study s model "m" task rte group g = bias strategy x = gamma').name == "s"
 
 
 # Files that use others ----------------------------------------------------------------------------------
@@ -288,8 +292,8 @@ STEPS: dict[str, Callable[[int], str]] = {
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 def test_a_chain_of_ten_thousand_groups_is_read_or_refused_with_a_message(step: Callable[[int], str]) -> None:
-    lines = ["group g0 = bias", *(f"group g{n} = {step(n)}" for n in range(1, 10_000))]
-    analysis = analyse(Source("f", "\n".join(lines)))
+    lines = ["group g0 = bias", *(f"group g{n} = {step(n)}" for n in range(1, 10_000)), "strategy x = g9999"]
+    analysis = analyse(Source("f", HEAD + "\n".join(lines)))
     assert {found.code for found in analysis.diagnostics} <= {"too-deep"}
     for found in analysis.diagnostics[:3]:
         assert found.render()
@@ -298,7 +302,7 @@ def test_a_chain_of_ten_thousand_groups_is_read_or_refused_with_a_message(step: 
         nodes = list(walk(Ref(name="g9999"), selections))
         assert Base(name="bias") in nodes
         one = Canonical(selections)
-        assert len({one.text(Ref(name=name)) for name in selections}) in (1, 10_000)
+        assert one.text(Ref(name="x"))
 
 
 def test_a_chain_of_ten_thousand_groups_that_is_a_circle() -> None:
@@ -353,12 +357,11 @@ def test_a_megabyte_of_nonsense_gets_a_message(text: str) -> None:
         assert len(found.render()) < 20_000
 
 
-ALPHABET = [
-    *KEYWORDS, *"{}()=,|&-+%:~$\"'#.!/\\\n\t ", "..", "==", "!=", "<=", ">=", "!~", "0", "3", "-1", "0.5", "1e9", "bias",
-    "gamma", "all", "none", "rand", "rows", "size", "role", "layer", "q", "ln1", "x", "g", "$r", "${r}", "r", '"a"', "'b'",
-    "per", "seed", "tensor", "pool", "epochs", "text", "é", "漢", "\0", "\x1b", "\ufeff", "\u2028", "1e999", "9" * 40,
-    "builtin/rte", "rte", "change", "correlates", "with", "score", "revision", "by", "magnitude", "topk", "metric", "training",
-]  # fmt: skip
+WORDS = """
+    .. == != <= >= !~ 0 3 -1 0.5 1e9 1e999 "a" 'b' $r ${r} r x g q ln1 rte builtin/rte bias gamma all none rand rows
+    topk size role layer per seed tensor pool by magnitude epochs text metric training change correlates with score
+"""
+ALPHABET = [*KEYWORDS, *WORDS.split(), *"{}()=,|&-+%:~$\"'#.!/\\\n\t é漢\0\x1b\ufeff\u2028", "9" * 40]
 
 
 def assert_comes_back(text: str) -> None:
