@@ -83,7 +83,7 @@ def _seeds(text: str | None, study: Study) -> tuple[int, ...]:
 
     if text is None:
         return study.seeds
-    if not re.fullmatch(r"[\d\s,.]+", text):
+    if not re.fullmatch(r"[\d\s,.{}]+", text):
         raise _bad_seeds(text)
     try:
         return loads(f"study seeds_of_the_command_line model 'x' task rte strategy s = none seeds {text}").seeds

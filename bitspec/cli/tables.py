@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 
 from rich.columns import Columns
@@ -21,11 +23,19 @@ MARKS = "·▁▂▃▄▅▆▇█"
 LEGEND = "entries trained: · none  ▁ 1+  ▂ 10+  ▃ 100+  ▄ 1,000+  ▅ 10 k+  ▆ 100 k+  ▇ 1 M+  █ 10 M+"
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader of a pipe (`| head`) has seen enough, which is no failure as rich has it."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
 def print_shown(study: Study, shown: Shown, *, heatmaps: bool) -> None:
     """Print what a study's strategies train, for every model."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=100, force_terminal=False)
+        console = _Console(highlight=False, width=100, force_terminal=False)
     if study.name is not None:
         console.print(Text.assemble((study.name, "bold"), f"  {study.title}" if study.title else ""))
     for summary in shown.models:

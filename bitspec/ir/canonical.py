@@ -52,6 +52,7 @@ class Canonical:
 
     def text(self, selection: Selection) -> str:
         """The canonical text of a selection."""
+        selection = self._looked_up(selection)
         known = self._known.get(id(selection))
         if known is None:
             known = self._known[id(selection)] = (selection, self._text(selection))
@@ -61,8 +62,6 @@ class Canonical:
         match selection:
             case Base(name=name):
                 return name
-            case Ref(name=name):
-                return self.text(self._selections[name])
             case Union() | Intersection() | Difference():
                 return self._algebra(selection)
             case Where():
@@ -74,6 +73,8 @@ class Canonical:
             case Top(of=of, amount=amount, by=by, per=per):
                 option = f", per = {per}" if per != "pool" else ""
                 return _short(f"topk({self.text(of)}, {self._amount(amount)}, by = {by}{option})")
+            case Ref():
+                raise AssertionError("names are looked up before")
 
     def _algebra(self, selection: Selection) -> str:
         if isinstance(selection, Union):
@@ -97,6 +98,7 @@ class Canonical:
         return _short(f"{_bracketed(kept)} - {_bracketed(_joined(' | ', taken, empty='none'))}")
 
     def _looked_up(self, selection: Selection) -> Selection:
+        # In a loop, as names may stand for names through thousands of steps.
         while isinstance(selection, Ref):
             selection = self._selections[selection.name]
         return selection

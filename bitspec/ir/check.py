@@ -159,7 +159,7 @@ def _too_deep(study: Study, uses: dict[str, list[Ref]]) -> Iterator[Diagnostic]:
 
 def _depth(selection: Selection, depths: dict[str, int]) -> int:
     if isinstance(selection, Ref):
-        return 1 + depths.get(selection.name, 0)
+        return depths.get(selection.name, 0)
     return 1 + max((_depth(child, depths) for child in children(selection)), default=0)
 
 

@@ -79,6 +79,8 @@ class Selector:
         Raises BitspecError for what the user got wrong: `matches-nothing`, `amount-too-large`, `amount-zero`,
         `not-lines`, `slow-pattern`; and NeedsWeights for `topk` without values.
         """
+        while isinstance(selection, Ref):
+            selection = self._named[selection.name]
         text = self._canonical(selection)
         if text not in self._known:
             self._known[text] = self._evaluate(selection)
@@ -109,8 +111,8 @@ class Selector:
         match selection:
             case Base():
                 return self._base(selection)
-            case Ref(name=name):
-                return self.select(self._named[name])
+            case Ref():
+                raise AssertionError("names are looked up before")
             case Where():
                 return self._where(selection, self.select(selection.of))
             case Union(parts=parts):
