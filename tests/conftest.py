@@ -10,9 +10,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="write golden files anew; read the difference!"
-    )
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew; read the difference!")
 
 
 @pytest.fixture(scope="session")

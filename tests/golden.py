@@ -35,7 +35,5 @@ def read_cases(folder: Path, pattern: str = "*.txt") -> list[Case]:
 
 def write_cases(cases: list[Case], outputs: dict[Case, str]) -> None:
     for file in sorted({case.file for case in cases}):
-        parts = [
-            f"=== {case.title}\n{case.text}\n---\n{outputs[case]}\n" for case in cases if case.file == file
-        ]
+        parts = [f"=== {case.title}\n{case.text}\n---\n{outputs[case]}\n" for case in cases if case.file == file]
         file.write_text("\n".join(parts), "utf-8")
