@@ -14,13 +14,16 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from operator import index
 from pathlib import Path
+from typing import SupportsIndex
 
 from pydantic import Field
 
-from bitspec.diagnostics import BitspecError, Diagnostic, did_you_mean, error, is_error, unique
+from bitspec.diagnostics import BitspecError, Diagnostic, did_you_mean, error, is_error, raise_errors, unique
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
+from bitspec.ir.check import check as check_study
 from bitspec.ir.masks import Selected
 from bitspec.ir.study import Strategy, Study
 from bitspec.language.load import analyse_file, load, loads
@@ -59,8 +62,9 @@ class Shown(Noun):
         return json.dumps(content, indent=2, ensure_ascii=False)
 
     def _repr_html_(self) -> str:
-        """As a notebook shows it: a table for each model."""
-        return "".join(_html_table(summary) for summary in self.models)
+        """As a notebook shows it: a table for each model, and what there is to say."""
+        said = "".join(f"<pre>{html.escape(found.render())}</pre>" for found in self.diagnostics)
+        return "".join(_html_table(summary) for summary in self.models) + said
 
 
 def check(study: str | Path) -> tuple[Diagnostic, ...]:
@@ -71,9 +75,9 @@ def check(study: str | Path) -> tuple[Diagnostic, ...]:
 def show(
     study: Study | str | Path,
     *,
-    models: Sequence[str] = (),
-    strategies: Sequence[str] = (),
-    seeds: Sequence[int] | None = None,
+    models: str | Sequence[str] = (),
+    strategies: str | Sequence[str] = (),
+    seeds: Sequence[SupportsIndex] | None = None,
     folder: str | Path | None = None,
     on_build: Callable[[str], AbstractContextManager[None]] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -87,6 +91,15 @@ def show(
     if not isinstance(study, Study):
         folder = Path(study).parent if folder is None else folder
         study = load(study)
+    else:  # it may have been made by a program, or read from JSON
+        raise_errors(check_study(study))
+    models = (models,) if isinstance(models, str) else models
+    strategies = (strategies,) if isinstance(strategies, str) else strategies
+    seeds = None if seeds is None else [index(seed) for seed in seeds]
+    if not (study.seeds if seeds is None else seeds):
+        raise BitspecError(
+            error("missing-seeds", "there is no seed to show this for", study.span, help="give at least one")
+        )
     wanted: list[tuple[str, str | None]] = [(source, None) for source in models] or [
         (model.source, model.revision) for model in study.models
     ]
@@ -104,7 +117,9 @@ def show(
     return Shown(study=study.name, models=tuple(summaries), diagnostics=tuple(unique(found)))
 
 
-def select(selection: str, model: str | Catalogue, *, seed: int = 0, values: Values | None = None) -> Selected:
+def select(
+    selection: str, model: str | Catalogue, *, seed: SupportsIndex = 0, values: Values | None = None
+) -> Selected:
     """The entries that a selection (in the language) picks in a model: a mask for each tensor it touches.
 
     `values` gives a tensor's values by its name, for `topk`. Raises BitspecError if the selection is wrong.

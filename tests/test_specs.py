@@ -122,7 +122,7 @@ warning[same-selection]: `gammas` and `gamma_ln2` select the same entries: they 
    |
 {other_line}
    |          ^^^^^^^^^
-   = help: their trials are trained once and shown under both names; if that is not meant, change one"""
+   = help: written in different ways, they are trained twice; take one away or change it"""
 
 
 @pytest.mark.usefixtures("_at_the_root")

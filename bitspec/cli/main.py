@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -69,6 +70,9 @@ def main() -> None:
     """The entry point: runs a command and turns every mistake of the user's into a message and exit code 2."""
     from bitspec.cli.output import print_diagnostics
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a character shows `?`, and no traceback
+            stream.reconfigure(errors="replace")
     output = sys.stdout
     try:
         code = cli.main(prog_name="bitspec", standalone_mode=False)

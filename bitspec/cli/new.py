@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import click
 
 _NAME = re.compile(r"[^\W\d]\w*")
+_TASK = re.compile(r"[^\W\d]\w*(/\w+)?")
 
 
 @click.command("new", epilog="Example: bitspec new --model bert-base-cased --task rte -o specs/first.bspec")
@@ -42,16 +44,22 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
             raise BitspecError(
                 error("bad-name", f"the {what} `{given}` cannot stand in a spec", help="take the quotes away")
             )
+    if not _TASK.fullmatch(task):
+        hint = "write for example `rte` or `builtin/rte`"
+        raise BitspecError(error("bad-name", f"`{task}` is not the name of a task", help=hint))
     if name is not None and not _NAME.fullmatch(name):
         hint = "names have letters, digits and `_`, and start with a letter or `_`"
         raise BitspecError(error("bad-name", f"`{name}` is not a name", help=hint))
     facts = catalogue(model, on_build=building)
     kind = "bias" if any(parameter.kind == "bias" for parameter in facts.parameters) else "gamma"
     chosen = [parameter for parameter in facts.parameters if parameter.kind == kind]
+    if not chosen:
+        hint = "write a spec for its matrices: docs/language.md has all that a spec can say"
+        raise BitspecError(error("no-vectors", f"`{model}` has neither biases nor scales of norms", help=hint))
     roles = {parameter.role for parameter in chosen if parameter.layer is not None}
     text = leave_one_out(
         name=name if name is not None else _name_from(output),
-        model=model,
+        model=_from(output, model),
         task=task,
         kind=kind,
         roles=[role for role in ROLES if role in roles],
@@ -71,6 +79,19 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
     return 0
 
 
+def _from(output: Path | None, model: str) -> str:
+    """A model as the spec names it: a folder, relative to the spec's own."""
+    folder = Path(model)
+    if output is None or folder.is_absolute() or model.startswith("~") or not folder.is_dir():
+        return model
+    relative = os.path.relpath(folder.resolve(), output.parent.resolve())
+    return relative if relative.startswith(".") else f"./{relative}"
+
+
 def _name_from(output: Path | None) -> str:
+    from bitspec.language.syntax_errors import KEYWORDS
+
     stem = re.sub(r"\W", "_", output.stem) if output is not None else ""
+    if stem in KEYWORDS:
+        return f"{stem}_1"
     return stem if _NAME.fullmatch(stem) else "leave_one_out"

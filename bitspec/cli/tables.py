@@ -20,6 +20,8 @@ from bitspec.parameters.summary import StrategySummary, Summary
 
 #: Marks of a heatmap's cells: none, then one for each power of ten, from 1 to ten million and more.
 MARKS = "·▁▂▃▄▅▆▇█"
+#: The same where the terminal knows only ASCII.
+PLAIN_MARKS = ".12345678"
 LEGEND = "entries trained: · none  ▁ 1+  ▂ 10+  ▃ 100+  ▄ 1,000+  ▅ 10 k+  ▆ 100 k+  ▇ 1 M+  █ 10 M+"
 
 
@@ -97,20 +99,25 @@ def _table(summary: Summary) -> Table:
 
 
 def _print_heatmaps(console: Console, summary: Summary) -> None:
-    blocks = [_heatmap(strategy, summary.layers) for strategy in summary.strategies]
+    try:
+        MARKS.encode(console.encoding)
+        marks = MARKS
+    except UnicodeEncodeError:
+        marks = PLAIN_MARKS
+    blocks = [_heatmap(strategy, summary.layers, marks) for strategy in summary.strategies]
     found = [block for block in blocks if block is not None]
     if found:
         console.print()
         console.print(Columns(found, padding=(0, 3), expand=False))
         seed = f"; samples as of seed {summary.seeds[0]}" if len(summary.seeds) > 1 else ""
-        console.print(Text(LEGEND, "dim"), soft_wrap=True)
+        console.print(Text(LEGEND.translate(str.maketrans(MARKS, marks)), "dim"), soft_wrap=True)
         console.print(
             Text(f"columns: layers 0 to {summary.layers - 1}, then outside the layers{seed}", "dim"),
             soft_wrap=True,
         )
 
 
-def _heatmap(strategy: StrategySummary, layers: int) -> Group | None:
+def _heatmap(strategy: StrategySummary, layers: int, marks: str) -> Group | None:
     """Rows are roles, columns layers; the last column is what lies outside the layers."""
     if strategy.needs_weights:
         return Group(Text(strategy.name, "bold"), Text("known once the weights are read"), Text(""))
@@ -123,11 +130,11 @@ def _heatmap(strategy: StrategySummary, layers: int) -> Group | None:
     for role in (*ROLES, None):
         if role in counts:
             row = counts[role]
-            marks = "".join(_mark(row.get(layer, 0)) for layer in range(layers))
-            lines.append(Text(f"{role or '-':<6} {marks} {_mark(row.get(None, 0))} {sum(row.values()):>11,}"))
+            cells = "".join(_mark(row.get(layer, 0), marks) for layer in range(layers))
+            lines.append(Text(f"{role or '-':<6} {cells} {_mark(row.get(None, 0), marks)} {sum(row.values()):>11,}"))
     lines.append(Text(""))
     return Group(*(Padding(line, 0) for line in lines))
 
 
-def _mark(entries: int) -> str:
-    return MARKS[min(len(str(entries)), len(MARKS) - 1)] if entries else MARKS[0]
+def _mark(entries: int, marks: str) -> str:
+    return marks[min(len(str(entries)), len(marks) - 1)] if entries else marks[0]

@@ -7,6 +7,7 @@ brackets make no difference. The form is what keys and random draws are made fro
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -40,6 +41,9 @@ from bitspec.ir.selection import (
 
 #: A part longer than this stands as its sha256. It bounds the form of groups that use each other many times over.
 MAX_TEXT = 2000
+
+# A hash alone: what only begins with one, such as `sha256:… - bias`, needs brackets like any other.
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Canonical:
@@ -235,7 +239,7 @@ def _joined(operator: str, parts: Iterable[str], empty: str) -> str:
 
 
 def _bracketed(text: str) -> str:
-    return text if text.isidentifier() or text.startswith("sha256:") or _is_call(text) else f"({text})"
+    return text if text.isidentifier() or _HASH.fullmatch(text) or _is_call(text) else f"({text})"
 
 
 def _is_call(text: str) -> bool:

@@ -277,6 +277,7 @@ def same_selection(
     strategies: Iterable[Strategy],
     identity: Callable[[Strategy], str],
     how: str = "select the same by definition",
+    hint: str = "their trials are trained once and shown under both names; if that is not meant, change one",
 ) -> Iterator[Diagnostic]:
     """A warning for each strategy that has the identity of one before it."""
     first: dict[str, Strategy] = {}
@@ -284,6 +285,5 @@ def same_selection(
         other = first.setdefault(identity(strategy), strategy)
         if other is not strategy:
             message = f"`{strategy.name}` and `{other.name}` {how}: they are one strategy with two names"
-            hint = "their trials are trained once and shown under both names; if that is not meant, change one"
             notes = [Note(f"`{other.name}` is here", other.span)]
             yield warning("same-selection", message, strategy.span, help=hint, notes=notes)

@@ -139,6 +139,11 @@ class Selected(Mapping[str, Mask]):
         """Number of selected entries."""
         return sum(self.counts.values())
 
+    @cached_property
+    def stored(self) -> int:
+        """Number of indices that the masks hold: what they take of memory, in 8 bytes."""
+        return sum(mask.indices.size for mask in self._masks.values() if isinstance(mask, _Indexed))
+
     def only(self, names: Iterable[str]) -> Selected:
         """The same masks, for some of the tensors; names that are not in the selection are passed over."""
         return Selected({name: self._masks[name] for name in names if name in self._masks}, self.shapes)

@@ -213,11 +213,11 @@ def check_setting(setting: Setting) -> Diagnostic | None:
             "setting-value",
             f"{wrong}: it needs a percent sign",
             setting.span,
-            help=f"write {_plain(number)}%",
+            help=f"write {_plain(number * 100 if number < 1 else number)}%",
         )
     if isinstance(value, PercentValue) and not numbers.percent:
         return error("setting-value", wrong, setting.span, help=takes)
-    if numbers.whole and not isinstance(value, int):
+    if numbers.whole and not float(number).is_integer():
         return error("setting-value", f"{wrong}: it is a whole number", setting.span, help=takes)
     if number not in numbers:
         return error("setting-range", wrong, setting.span, help=takes)
@@ -234,7 +234,8 @@ def setting_value(setting: Setting) -> int | float | str:
     if isinstance(value, str):
         return value
     numbers = SETTINGS[setting.name].numbers
-    return int(_number(value)) if numbers and numbers.whole else float(_number(value))
+    # Adding 0 makes one zero of -0.0 and 0.0, which would have different keys.
+    return int(_number(value)) if numbers and numbers.whole else float(_number(value)) + 0.0
 
 
 def _number(value: int | float | PercentValue) -> float | int:

@@ -35,8 +35,8 @@ from bitspec.language.values import (
     written,
 )
 
-#: Most rounds that the loops of one file may run, and most seeds that a study may have.
-MAX_ROUNDS = 20_000
+#: Most statements that the loops of one file may make, and most seeds that a study may have.
+MAX_REPEATED = 20_000
 MAX_SEEDS = 10_000
 
 
@@ -56,7 +56,7 @@ class Parts:
     reported: list[Reported] = field(default_factory=list)
     used_groups: list[Group] = field(default_factory=list)
     used_strategies: list[Strategy] = field(default_factory=list)
-    rounds: int = 0
+    repeated: int = 0
 
 
 def build(trees: list[Tree[Token]], scope: Scope) -> Parts:
@@ -181,6 +181,10 @@ def _seeds(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
                 scope.wrong("bad-seed", f"a seed is 0 or above, not {seed}", item, "write `seeds 0..4`")
             else:
                 seeds[seed] = item
+    if len(seeds) > MAX_SEEDS:
+        message = f"these are {len(seeds):,} seeds; a study has {MAX_SEEDS:,} at most"
+        scope.wrong("too-many", message, tree, "write `seeds 0..4`")
+        seeds = {}
     parts.seeds.append((tuple(seeds), scope.span(tree)))
 
 
@@ -301,15 +305,11 @@ def _for(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
     if not body:
         scope.wrong("bad-loop", "this loop repeats nothing", name, "write statements between its braces")
     for value in _loop_values(values, name, scope):
-        parts.rounds += 1
-        if parts.rounds > MAX_ROUNDS:
-            if parts.rounds == MAX_ROUNDS + 1:
-                scope.wrong(
-                    "too-many",
-                    f"the loops of this file run more than {MAX_ROUNDS:,} rounds",
-                    name,
-                    "make several specs of it",
-                )
+        if parts.repeated <= MAX_REPEATED < parts.repeated + len(body):
+            message = f"the loops of this file make more than {MAX_REPEATED:,} statements"
+            scope.wrong("too-many", message, name, "make several specs of it")
+        parts.repeated += len(body)
+        if parts.repeated > MAX_REPEATED:
             return
         inside = scope.inside(str(name), value)
         before = len(scope.diagnostics)

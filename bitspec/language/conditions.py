@@ -119,11 +119,13 @@ def _pattern_complaint(pattern: str) -> tuple[str, int | None] | None:
     if len(pattern) > MAX_PATTERN:
         return f"it has more than {MAX_PATTERN} characters", None
     try:
-        regex.compile(pattern)
+        regex.compile(pattern, regex.V0)
     except regex.error as problem:
         offset = getattr(problem, "pos", None)
         return getattr(problem, "msg", str(problem)), offset if offset is not None and offset < len(pattern) else None
-    except (OverflowError, RecursionError, MemoryError, ValueError):
+    except ValueError as problem:  # flags that exclude each other
+        return str(problem), None
+    except (OverflowError, RecursionError, MemoryError):
         return "it repeats or nests too much", None
     return None
 

@@ -309,8 +309,8 @@ def amount_of(node: Node, function: str, scope: Scope, depth: int) -> Amount:
         if _is_sensible(value, node, scope):
             return Percent.model_construct(percent=value.percent, span=span)
     elif value is not None:
-        if isinstance(value, int) and value > 0:
-            return Count.model_construct(count=value, span=span)
+        if value > 0 and float(value).is_integer():
+            return Count.model_construct(count=int(value), span=span)
         hint = "write a whole number of entries, or a percentage such as `0.04%`"
         if isinstance(value, float) and 0 < value < 1:
             hint = f"as a part of all parameters, write `{value * 100:g}%`"

@@ -21,7 +21,7 @@ from bitspec.diagnostics import (
 )
 from bitspec.ir.check import check
 from bitspec.ir.study import Group, Strategy, Study
-from bitspec.language.build import MAX_ROUNDS, Parts, build
+from bitspec.language.build import MAX_REPEATED, Parts, build
 from bitspec.language.grammar import without_collector
 from bitspec.language.parser import parse
 from bitspec.language.values import Scope
@@ -72,7 +72,7 @@ def analyse(source: Source, folder: Path = Path(), path: Path | None = None) -> 
         study, declarations = _study(parts, source)
         diagnostics = [*reading.diagnostics, *declarations]
         own = frozenset(group.name for group in parts.groups)
-        if parts.rounds <= MAX_ROUNDS:  # else only a part of what the loops say is here
+        if parts.repeated <= MAX_REPEATED:  # else only a part of what the loops say is here
             diagnostics += check(study, broken=reading.broken, own_groups=own, clean=not diagnostics)
     return Analysis(source, study, tuple(_in_order(diagnostics, source))[:MAX_DIAGNOSTICS])
 
@@ -90,6 +90,8 @@ def read(path: str | Path, span: Span | None = None) -> Source:
             specs = sorted(path.glob("*.bspec"))
             hint = f"name one of its files, such as `{specs[0]}`" if specs else "name a `.bspec` file"
             raise refuse("not-a-file", f"`{name}` is a folder", hint)
+        if path.exists() and not path.is_file():
+            raise refuse("not-a-file", f"`{name}` is not a regular file", "name a `.bspec` file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -136,6 +136,9 @@ def _starts(tokens: Sequence[Token], position: int, opened: bool, first: Token) 
     if kind == "NAME" and not opened and token.line != tokens[position - 1].line and position + 1 < len(tokens):
         # A misspelt keyword at the start of a line, such as `stratgy x = bias`.
         return tokens[position + 1].type in {"NAME", "STRING"} and bool(closest(token, STARTERS.values(), 1))
+    previous = tokens[position - 1]
+    if previous.type == "SIGN" and previous.end_pos == token.start_pos:  # `my-strategy`, a name that is none
+        return False
     if kind not in STARTERS or kind == "EXPECT":
         return kind == "EXPECT" and not opened and first.type != "QUESTION"
     if kind == "FOR" and tokens[position - 1].type == "TRAIN":

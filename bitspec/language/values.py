@@ -18,12 +18,15 @@ from bitspec.ir.study import Name, PercentValue
 Bound: TypeAlias = str | int | float | PercentValue
 Node: TypeAlias = Tree[Token] | Token
 
+#: The least percentage: a hundredth of an entry of a model with ten billion.
+LEAST_PERCENT = 1e-10
 #: Characters of the longest name.
 MAX_NAME = 200
 #: Digits of the longest number that is read.
-MAX_DIGITS = 30
+MAX_DIGITS = 25
 
 _VARIABLE = regex.compile(r"\$(?:\{(\w*)\}|(\w+))")
+_BRACKETS = regex.compile(r"""#[^\n]*|"[^"\n]*"|'[^'\n]*'|[()]""")
 _NAME = regex.compile(r"[^\W\d]\w*(/[\w-]+)*")
 
 
@@ -55,7 +58,8 @@ class Scope:
         first, last = _edge(node, 0), _edge(node, -1)
         assert first is not None
         assert last is not None
-        return Span(self.source, first.start_pos or 0, last.end_pos or 0)
+        start, end = first.start_pos or 0, last.end_pos or 0
+        return Span(self.source, *_with_brackets(self.source.text, start, end))
 
 
 def _edge(node: Node, end: int) -> Token | None:
@@ -71,6 +75,22 @@ def _edge(node: Node, end: int) -> Token | None:
         children = [child for child in node.children if child is not None]
         waiting += children if end else reversed(children)
     return None
+
+
+def _with_brackets(text: str, start: int, end: int) -> tuple[int, int]:
+    """A place widened to the brackets that it cuts in two: the parse tree does not keep them."""
+    if "(" not in text[start:end] and ")" not in text[start:end]:
+        return start, end
+    depth = lowest = 0
+    for match in _BRACKETS.finditer(text, start, end):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        lowest = min(lowest, depth)
+    for _ in range(-lowest):
+        start = text.rfind("(", 0, start)
+    for _ in range(depth - lowest):
+        found = text.find(")", end)
+        end = found + 1 if found >= 0 else end
+    return max(start, 0), end
 
 
 def token_of(node: Node | None) -> Token:
@@ -151,7 +171,7 @@ def number_of(node: Node, scope: Scope) -> int | float | None:
     *signs, token = node.children
     text = str(token)
     if len(text) > MAX_DIGITS:
-        scope.wrong("bad-number", f"this number has more than {MAX_DIGITS} digits", node, "write it shorter: `1e6`")
+        scope.wrong("bad-number", f"this number has more than {MAX_DIGITS} digits", node, "write fewer digits")
         return None
     number = int(text) if text.isdigit() else float(text)
     if not math.isfinite(number):
@@ -165,12 +185,17 @@ def percent_of(node: Node, scope: Scope) -> PercentValue | None:
     assert isinstance(node, Tree)
     inner = node.children[0]
     if isinstance(inner, Tree) and inner.data == "number":
-        if number_of(inner, scope) is None:
-            return None
-        return PercentValue.model_construct(percent=Decimal("".join(map(str, inner.children))), span=scope.span(node))
-    value = value_of(inner, scope)
+        value: Bound | None = number_of(inner, scope)
+        text = "".join(map(str, inner.children))
+    else:
+        value = value_of(inner, scope)
+        text = str(value)
     if isinstance(value, int | float):
-        return PercentValue.model_construct(percent=Decimal(str(value)), span=scope.span(node))
+        if value != 0 and abs(value) < LEAST_PERCENT:
+            least = f"write {LEAST_PERCENT:g}% or more"
+            scope.wrong("bad-number", f"`{text}%` is too small to be of use", node, least)
+            return None
+        return PercentValue.model_construct(percent=Decimal(text if value else "0"), span=scope.span(node))
     if value is not None:
         scope.wrong("bad-number", f"`{inner_text(inner)}` is not a number here", node, "write for example `0.04%`")
     return None

@@ -38,23 +38,31 @@ def catalogue(
     Raises BitspecError if there is no such model, or it cannot be made.
     """
     config = read_config(source, revision, base=base)
-    path = cache_folder() / "catalogues" / f"{_key(config)}.json"
-    found = _load(path)
+    folder = cache_folder()
+    path = folder / "catalogues" / f"{_key(config)}.json" if folder is not None else None
+    found = _load(path) if path is not None else None
     if found is None:
         with on_build(source) if on_build else contextlib.nullcontext():
             found = build(config, source)
-        _save(found, path)
+        if path is not None:
+            _save(found, path)
     return found.model_copy(update={"model": source})
 
 
-def cache_folder() -> Path:
-    """Where bitspec keeps what it can make again: `BITSPEC_CACHE_DIR`, or the system's place for caches."""
+def cache_folder() -> Path | None:
+    """Where bitspec keeps what it can make again: `BITSPEC_CACHE_DIR`, or the system's place for caches.
+
+    None where the system has none, as for a user without a home in a container.
+    """
     named = os.environ.get("BITSPEC_CACHE_DIR")
     if named:
         return Path(named)
     from platformdirs import user_cache_path
 
-    return user_cache_path("bitspec", appauthor=False)
+    try:
+        return user_cache_path("bitspec", appauthor=False)
+    except RuntimeError:
+        return None
 
 
 def _key(config: Mapping[str, Any]) -> str:

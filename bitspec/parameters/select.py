@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import reduce
+from operator import index
+from typing import SupportsIndex
 
 from bitspec.diagnostics import BitspecError, Diagnostic, unique
 from bitspec.ir.masks import Selected, Shape, Whole
@@ -23,6 +25,7 @@ from bitspec.ir.selection import (
     Top,
     Union,
     Where,
+    children,
     walk,
 )
 from bitspec.parameters.algebra import difference, intersection, union
@@ -31,6 +34,9 @@ from bitspec.parameters.complaints import Complaints
 from bitspec.parameters.conditions import Conditions
 from bitspec.parameters.draws import Randomness
 from bitspec.parameters.sampling import Values, draw_lines, rand, shortest_line, topk
+
+#: Indices of the largest selection that is kept for when it is used again (80 MB).
+MOST_KEPT = 10_000_000
 
 
 class NeedsWeights(Exception):  # noqa: N818 - no mistake: the caller may come back with the weights
@@ -54,7 +60,7 @@ class Selector:
     def __init__(
         self,
         catalogue: Catalogue,
-        seed: int,
+        seed: SupportsIndex,
         *,
         named: Mapping[str, Selection],
         canonical: Callable[[Selection], str],
@@ -62,7 +68,7 @@ class Selector:
     ) -> None:
         self.warnings: list[Diagnostic] = []
         self._catalogue = catalogue
-        self._seed = seed
+        self.seed = index(seed)  # NumPy's whole numbers too, but no 0.0 and no "0"
         self._named = named
         self._canonical = canonical
         self._values = values
@@ -72,6 +78,7 @@ class Selector:
         self._shapes: dict[str, Shape] = {parameter.name: parameter.shape for parameter in parameters}
         self._transposed = frozenset(parameter.name for parameter in parameters if parameter.transposed)
         self._known: dict[str, Selected] = {}
+        self._checked: dict[int, Selection] = {}  # by identity; kept, so that an id stays its own
 
     def select(self, selection: Selection) -> Selected:
         """The entries that a selection picks.
@@ -82,9 +89,18 @@ class Selector:
         while isinstance(selection, Ref):
             selection = self._named[selection.name]
         text = self._canonical(selection)
-        if text not in self._known:
-            self._known[text] = self._evaluate(selection)
-        return self._known[text]
+        if text in self._known:
+            # Another way to write the same may hold a mistake of its own, such as `all | (bias where layer == 99)`.
+            if id(selection) not in self._checked:
+                self._checked[id(selection)] = selection
+                for child in children(selection):
+                    self.select(child)
+            return self._known[text]
+        self._checked[id(selection)] = selection
+        selected = self._evaluate(selection)
+        if selected.stored <= MOST_KEPT:
+            self._known[text] = selected
+        return selected
 
     def amount(self, amount: Amount) -> int:
         """Number of entries that an amount stands for; percentages are exact and rounded half to even."""
@@ -142,6 +158,11 @@ class Selector:
     def _where(self, node: Where, of: Selected) -> Selected:
         # A sampled selection keeps the sampled entries of the tensors that meet the condition.
         kept = of.only(self._conditions.meeting(node.condition))
+        if self._contains(node.of, Draw):
+            # What a draw happens to miss is no mistake; what is nowhere in the model is.
+            of = of if kept else Selected({name: Whole() for name in self._shapes}, self._shapes)
+            if not kept and of.only(self._conditions.meeting(node.condition)):
+                return kept
         if of and not kept:
             raise BitspecError(self._complaints.unmet(node, of))
         if of:
@@ -153,7 +174,7 @@ class Selector:
         common = parts[0]
         for place, part in enumerate(parts[1:], 1):
             smaller = intersection(common, part)
-            if common and not smaller and all(parts):
+            if common and not smaller and all(parts) and not self._contains(node, Draw):
                 raise BitspecError(self._complaints.sharing_nothing(node, place))
             common = smaller
         return common
@@ -168,7 +189,7 @@ class Selector:
 
     def _draw(self, node: Draw) -> Selected:
         pool, amount = self._pool_and_amount(node)
-        seed = self._seed if node.seed is None else node.seed
+        seed = self.seed if node.seed is None else node.seed
         randomness = Randomness(seed, self._canonical(node))
         if node.rule == "rand":
             return rand(pool, amount, node.per, randomness)

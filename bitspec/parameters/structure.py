@@ -92,12 +92,21 @@ def _check(config: Mapping[str, Any], model: str) -> None:
                 help="name the model from which it was quantized",
             )
         )
-    for key, value in config.items():
-        numbers = value if isinstance(value, list) else [value]
-        if re.search("layer|group|depth", key) and any(
-            isinstance(number, int) and number > MOST_LAYERS for number in numbers
-        ):
-            raise BitspecError(_bad_config(model, f"`{key}` is {value}, and bitspec stops at {MOST_LAYERS}"))
+    for key, number in _repetitions(config):
+        if number > MOST_LAYERS:
+            raise BitspecError(_bad_config(model, f"`{key}` is {number:,}, and bitspec stops at {MOST_LAYERS:,}"))
+
+
+def _repetitions(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """The numbers in a config that say how often something is repeated, those of nested configs too."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _repetitions(inner, str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _repetitions(inner, key)
+    elif isinstance(value, int) and re.search("layer|group|depth|expert|attention_types|blocks", key):
+        yield key, value
 
 
 def _make(config: Mapping[str, Any], labels: int, model: str) -> PreTrainedModel:

@@ -17,6 +17,11 @@ from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.select import Selector
 from bitspec.parameters.suspicions import straddling_patterns, zero_gradient
 
+_SAME_ENTRIES = (
+    "select the same entries",
+    "written in different ways, they are trained twice; take one away or change it",
+)
+
 #: Seeds over which sizes are tried; more would take long and hardly change a range.
 MAX_SEEDS = 100
 
@@ -136,7 +141,7 @@ def summarise(
         distinct = {report.text: report for report in reversed(right) if report.digest}
         digests = {report.strategy.name: report.digest for report in distinct.values()}
         strategies_left = [strategy for strategy in chosen if strategy.name in digests]
-        found += same_selection(strategies_left, lambda strategy: digests[strategy.name], "select the same entries")
+        found += same_selection(strategies_left, lambda strategy: digests[strategy.name], *_SAME_ENTRIES)
     summary = Summary(
         model=catalogue.model,
         architecture=catalogue.architecture,
@@ -178,7 +183,10 @@ class _Report:
         self.counts.append(selected.count)
         if not selected.count and self.text != "none":
             self.is_right = False
-            message = f"`{self.strategy.name}` selects nothing"
+            by_chance = (
+                f" with the seed {selector.seed}" if is_random(self.strategy.selection, study.selections) else ""
+            )
+            message = f"`{self.strategy.name}` selects nothing{by_chance}"
             hint = "write `none` if only the head is to be trained"
             return [error("selects-nothing", message, self.strategy.span, help=hint)]
         if self.digest:  # not the first seed

@@ -8,7 +8,7 @@ import regex
 
 from bitspec.diagnostics import Diagnostic, Note, listed, warning
 from bitspec.ir.masks import Selected
-from bitspec.ir.selection import And, Compares, Condition, IsIn, Matches, Selection, Where, walk
+from bitspec.ir.selection import And, Compares, Condition, IsIn, Matches, Selection, Where, is_ranked, walk
 from bitspec.ir.study import Strategy
 from bitspec.parameters.catalogue import Catalogue, Parameter
 from bitspec.parameters.select import Selector
@@ -29,7 +29,7 @@ def straddling_patterns(
     seen: set[tuple[str, str]] = set()
     for strategy in strategies:
         for node in walk(strategy.selection, named):
-            if not isinstance(node, Where) or _asks_for_roles(node.condition):
+            if not isinstance(node, Where) or _asks_for_roles(node.condition) or is_ranked(node.of, named):
                 continue
             for pattern in _patterns(node.condition):
                 key = (pattern.span.location, pattern.pattern)
@@ -76,7 +76,7 @@ def _straddles(pattern: Matches, selected: Selected, catalogue: Catalogue) -> It
     straddling = False
     for alternative in alternatives:
         own: set[str] = set()
-        expression = regex.compile(alternative)
+        expression = regex.compile(alternative, regex.V0)
         for name, count in selected.counts.items():
             parameter = catalogue[name]
             if parameter.role is not None and _is_about_role(expression, pattern, parameter):

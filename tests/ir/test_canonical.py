@@ -344,3 +344,15 @@ def test_texts_that_agree_agree_in_what_they_pick() -> None:
     assert sum(len(found) > 1 for found in seen.values()) > 5
     for text, found in seen.items():
         assert all(one == two for one, two in pairwise(found)), text
+
+
+def test_a_shortened_part_keeps_its_brackets() -> None:
+    long = " | ".join(f"(all where numel == {number})" for number in range(200))
+    pairs = [
+        ("early - (late where kind == bias)", "(early - late) where kind == bias"),
+        ("early - (late | weight)", "(early - late) | weight"),
+        ("early & (late where kind == bias)", "(early & late) where kind == bias"),
+    ]
+    for left, right in pairs:
+        study = loads(f"group early = {long}\ngroup late = {long} | gamma\ngroup a = {left}\ngroup b = {right}")
+        assert text_of(ir.Ref(name="a"), study.selections) != text_of(ir.Ref(name="b"), study.selections)

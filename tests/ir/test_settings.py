@@ -177,13 +177,20 @@ def test_words_are_not_numbers(row: SettingRow, value: float) -> None:
 
 @pytest.mark.parametrize("row", [row for row in NUMERIC if row.numbers and row.numbers.whole], ids=named)
 def test_whole_numbers(row: SettingRow) -> None:
-    for value in (3.0, 3.5):
-        assert (said(row.name, value) or "").startswith(
-            f"setting-value: `{row.name}` cannot be {value}: it is a whole number | "
-        )
-    found = setting_value(Setting(name=row.name, value=3))
-    assert found == 3
-    assert type(found) is int
+    assert (said(row.name, 3.5) or "").startswith(f"setting-value: `{row.name}` cannot be 3.5: it is a whole number | ")
+    for value in (3, 3.0):  # `1e3` is a whole number, too
+        assert said(row.name, value) is None
+        found = setting_value(Setting(name=row.name, value=value))
+        assert found == 3
+        assert type(found) is int
+
+
+def test_there_is_one_zero() -> None:
+    assert str(setting_value(Setting(name="weight_decay", value=-0.0))) == "0.0"
+
+
+def test_a_fraction_is_taken_for_the_percentage_that_it_means() -> None:
+    assert (said("warmup", 0.06) or "").endswith("| write 6%")
 
 
 @pytest.mark.parametrize("row", [row for row in NUMERIC if row.numbers and not row.numbers.percent], ids=named)

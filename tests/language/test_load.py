@@ -253,12 +253,12 @@ def test_ten_thousand_strategies_by_a_loop() -> None:
     assert [strategy.name for strategy in study.strategies] == [f"s_{n}" for n in range(1, 10_001)]
 
 
-def test_loops_run_up_to_twenty_thousand_rounds() -> None:
+def test_loops_make_up_to_twenty_thousand_statements() -> None:
     text = HEAD + "for n in 1..{} {{ strategy s_$n = rand(all, $n) }}"
     assert len(loads(text.format(20_000)).strategies) == 20_000
     for many in (20_001, 10**12):
         assert said(analyse(Source("f", text.format(many)))) == [
-            "too-many f:2:5: the loops of this file run more than 20,000 rounds"
+            "too-many f:2:5: the loops of this file make more than 20,000 statements"
         ]
     nested = HEAD + "for a in 1..150 { for b in 1..150 { strategy s_${a}_$b = rand(all, $b, seed = $a) } }"
     assert [one.partition(" ")[0] for one in said(analyse(Source("f", nested)))] == ["too-many"]
