@@ -95,8 +95,8 @@ def show(
         raise_errors(check_study(study))
     models = (models,) if isinstance(models, str) else models
     strategies = (strategies,) if isinstance(strategies, str) else strategies
-    seeds = None if seeds is None else [index(seed) for seed in seeds]
-    if not (study.seeds if seeds is None else seeds):
+    tried = study.seeds if seeds is None else tuple(map(index, seeds))
+    if not tried:
         raise BitspecError(
             error("missing-seeds", "there is no seed to show this for", study.span, help="give at least one")
         )
@@ -111,7 +111,7 @@ def show(
     found: list[Diagnostic] = []
     for source, revision in wanted:
         facts = _catalogue(study, source, revision, Path(folder or "."), on_build)
-        summary, diagnostics = summarise(study, facts, strategies=chosen, seeds=seeds, progress=progress)
+        summary, diagnostics = summarise(study, facts, strategies=chosen, seeds=tried, progress=progress)
         summaries.append(summary)
         found += diagnostics
     return Shown(study=study.name, models=tuple(summaries), diagnostics=tuple(unique(found)))

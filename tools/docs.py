@@ -110,7 +110,7 @@ def _limits() -> str:
             ("a file", f"{load.MAX_BYTES:,} bytes"),
             ("brackets inside brackets", f"{parser.MAX_NESTING}"),
             ("selections or conditions inside each other", f"{selection.MAX_DEPTH}"),
-            ("rounds of all the loops of a file", f"{build.MAX_ROUNDS:,}"),
+            ("statements that the loops of a file make", f"{build.MAX_REPEATED:,}"),
             ("seeds of a study", f"{build.MAX_SEEDS:,}"),
             ("seeds over which `bitspec show` tries sizes", f"{summary.MAX_SEEDS}"),
             ("a name", f"{values.MAX_NAME} characters"),
