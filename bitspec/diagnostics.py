@@ -5,7 +5,6 @@ Every other room may import this one; it imports none of them.
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -217,6 +216,8 @@ def unique(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def closest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """Up to `count` candidates that look like `name`, the nearest first."""
+    import difflib  # only where something is wrong
+
     folded: dict[str, str] = {}
     for candidate in candidates:
         folded.setdefault(candidate.casefold(), candidate)

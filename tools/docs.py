@@ -19,11 +19,12 @@ from pathlib import Path
 import click
 
 import bitspec
+from bitspec import diagnostics
 from bitspec.cli.main import COMMANDS, cli
-from bitspec.ir import check, selection, vocabulary
+from bitspec.ir import selection, vocabulary
 from bitspec.ir.schema import schema_text
 from bitspec.ir.settings import SETTINGS
-from bitspec.language import build, conditions, load, parser, syntax_errors, values, words
+from bitspec.language import build, conditions, load, parser, recovery, syntax_errors, values, words
 from bitspec.parameters import conditions as matching
 from bitspec.parameters import models, structure, summary
 from bitspec.parameters.roles import table as roles_table
@@ -120,8 +121,8 @@ def _limits() -> str:
             ("layers of a model", f"{structure.MOST_LAYERS:,}"),
             ("a model's `config.json`", f"{models.LARGEST_CONFIG // 2**20} MiB"),
             ("the answer of the Hugging Face hub", f"{models.HUB_TIMEOUT:g} seconds"),
-            ("syntax errors that are reported", f"{parser.MAX_ERRORS}"),
-            ("other errors and warnings that are reported", f"{check.MAX_DIAGNOSTICS}"),
+            ("syntax errors that are reported", f"{recovery.MAX_ERRORS}"),
+            ("other errors and warnings that are reported", f"{diagnostics.MAX_DIAGNOSTICS}"),
             ("columns of a line that `bitspec fmt` writes", f"{words.WIDTH}"),
         ),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -85,6 +87,11 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
+    except OSError as problem:
+        if problem.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise
+        sys.stderr.write(f"error: the output cannot be written: {problem.strerror}\n")
+        os._exit(1)  # the buffers that cannot be flushed would raise once more at a normal exit
     except SystemExit:
         # The reader of a pipe (`| head`) has seen enough: click takes that for a failure and wraps the output.
         if sys.stdout is not output:
