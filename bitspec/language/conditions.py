@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import regex
 from lark import Token, Tree
 
 from bitspec.diagnostics import Note, Span, did_you_mean, listed
@@ -114,6 +113,8 @@ def _matches(attribute: Attribute, operator: Token, literal: Node, value: Bound,
 
 
 def _pattern_complaint(pattern: str) -> tuple[str, int | None] | None:
+    import regex  # only where there is a pattern
+
     if not pattern:
         return "it is empty, and would match everything", None
     if len(pattern) > MAX_PATTERN:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-import regex
 from lark import Token, Tree
 
 from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, Note, Source, Span, did_you_mean, error
@@ -25,9 +25,9 @@ MAX_NAME = 200
 #: Digits of the longest number that is read.
 MAX_DIGITS = 25
 
-_VARIABLE = regex.compile(r"\$(?:\{(\w*)\}|(\w+))")
-_BRACKETS = regex.compile(r"""#[^\n]*|"[^"\n]*"|'[^'\n]*'|[()]""")
-_NAME = regex.compile(r"[^\W\d]\w*(/[\w-]+)*")
+_VARIABLE = re.compile(r"\$(?:\{(\w*)\}|(\w+))")
+_BRACKETS = re.compile(r"""#[^\n]*|"[^"\n]*"|'[^'\n]*'|[()]""")
+_NAME = re.compile(r"[^\W\d]\w*(/[\w-]+)*")
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def inner_text(node: Node) -> str:
 
 
 def _put_in(text: str, scope: Scope, *, strict: bool, token: Token | None = None) -> str:
-    def replacement(match: regex.Match[str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         key = match[1] or match[2] or ""
         value = scope.bindings.get(key)
         if value is None:
