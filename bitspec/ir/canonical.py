@@ -53,6 +53,7 @@ class Canonical:
         self._selections = selections
         # By identity, as comparing trees costs as much as writing them; the node is kept so that its id stays its own.
         self._known: dict[int, tuple[Selection, str]] = {}
+        self._stands_for: dict[int, tuple[Selection, Selection]] = {}
 
     def text(self, selection: Selection) -> str:
         """The canonical text of a selection."""
@@ -95,17 +96,33 @@ class Canonical:
                 break
             taken |= self._parts(left.right, Union)
             left = left.left
-        taken -= {"none"}
+        taken = frozenset({"all"}) if "all" in taken else taken - {"none"}
         kept = self.text(left)
         if not taken or kept == "none":
             return kept
         return _short(f"{_bracketed(kept)} - {_bracketed(_joined(' | ', taken, empty='none'))}")
 
     def _looked_up(self, selection: Selection) -> Selection:
+        known = self._stands_for.get(id(selection))
+        if known is None:
+            known = self._stands_for[id(selection)] = (selection, self._look_up(selection))
+        return known[1]
+
+    def _look_up(self, selection: Selection) -> Selection:
+        """What a name stands for, or the only part of a union or intersection that counts."""
         # In a loop, as names may stand for names through thousands of steps.
-        while isinstance(selection, Ref):
-            selection = self._selections[selection.name]
-        return selection
+        while True:
+            if isinstance(selection, Ref):
+                selection = self._selections[selection.name]
+            elif isinstance(selection, Union | Intersection):
+                neutral = "none" if isinstance(selection, Union) else "all"
+                counting = {self.text(part): part for part in selection.parts}
+                counting.pop(neutral, None)
+                if len(counting) != 1:
+                    return selection
+                (selection,) = counting.values()
+            else:
+                return selection
 
     def _parts(self, selection: Selection, kind: type[Union] | type[Intersection]) -> frozenset[str]:
         """The canonical texts of the parts of nested unions, or of nested intersections."""
@@ -119,7 +136,9 @@ class Canonical:
                     continue
                 seen.add(part.name)
                 waiting.append(self._selections[part.name])
-            elif isinstance(part, kind):
+                continue
+            part = self._looked_up(part)
+            if isinstance(part, kind):
                 waiting += part.parts
             else:
                 found.add(self.text(part))
