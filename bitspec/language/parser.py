@@ -1,8 +1,4 @@
-"""Text to parse trees, one per statement, and everything that is wrong with the text's form.
-
-A text without errors is parsed in one go. Otherwise its tokens are cut into statements at the keywords, which
-are reserved everywhere, and each statement is parsed by itself: so one mistake never hides another.
-"""
+"""Text to parse trees, one per statement. A text with syntax errors goes to `recovery`."""
 
 from __future__ import annotations
 

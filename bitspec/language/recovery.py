@@ -9,9 +9,9 @@ from itertools import pairwise
 
 from lark import Token, Tree, UnexpectedCharacters, UnexpectedToken
 
-from bitspec.diagnostics import Diagnostic, Note, Source, Span, closest, error
+from bitspec.diagnostics import Diagnostic, Note, Source, closest, error
 from bitspec.language.grammar import grammar
-from bitspec.language.syntax_errors import STARTERS, bad_character, explain, misplaced
+from bitspec.language.syntax_errors import STARTERS, bad_character, explain, misplaced, token_span
 
 #: After so many syntax errors the rest of a text is not looked at.
 MAX_ERRORS = 50
@@ -166,15 +166,11 @@ def _unclosed(source: Source, bracket: Token, found: Token | None) -> Diagnostic
     closing = ")" if bracket.type == "LPAR" else "}"
     notes = []
     if found is not None:
-        notes.append(Note(f"`{found}` starts the next statement", _span(source, found)))
+        notes.append(Note(f"`{found}` starts the next statement", token_span(source, found)))
     return error(
         "unclosed",
         f"this `{bracket}` is never closed",
-        _span(source, bracket),
+        token_span(source, bracket),
         help=f"add the `{closing}`",
         notes=notes,
     )
-
-
-def _span(source: Source, token: Token) -> Span:
-    return Span(source, token.start_pos or 0, token.end_pos or 0)

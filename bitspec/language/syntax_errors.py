@@ -102,7 +102,7 @@ def bad_character(source: Source, offset: int) -> tuple[Diagnostic, int, str]:
 def misplaced(source: Source, tokens: Sequence[Token]) -> Diagnostic:
     """What is wrong with tokens that stand where a statement should start."""
     first = tokens[0]
-    span = _span(source, first)
+    span = token_span(source, first)
     if first.type == "RBRACE":
         return error("unopened", "this `}` closes nothing", span, help="take it away, or add the `{`")
     if first.type == "NAME" and (near := closest(first, STARTERS.values(), 1)):
@@ -122,9 +122,9 @@ def explain(source: Source, problem: UnexpectedToken, statement: Sequence[Token]
     """A syntax error inside a statement, in the user's words."""
     token = problem.token
     at_end = token.type == "$END"
-    span = _span_after(source, statement[-1]) if at_end else _span(source, token)
+    span = _span_after(source, statement[-1]) if at_end else token_span(source, token)
     if statement[0].type == "EXPECT":
-        return error("misplaced-expect", "`expect` belongs inside a question", _span(source, statement[0]),
+        return error("misplaced-expect", "`expect` belongs inside a question", token_span(source, statement[0]),
                      help='write `question "…" { expect a > b }`')  # fmt: skip
     if token.type == "NAME" and _first_on_line(source, token) and (near := closest(token, STARTERS.values(), 1)):
         return error("unknown-keyword", f"`{token}` starts no statement", span, help=f"did you mean `{near[0]}`?")
@@ -203,7 +203,7 @@ def _opening(source: Source, token: Token, statement: Sequence[Token]) -> list[N
             opened.append(part)
         elif part.type == "RPAR" and opened:
             opened.pop()
-    return [Note("this `(` is still open", _span(source, opened[-1]))] if opened else []
+    return [Note("this `(` is still open", token_span(source, opened[-1]))] if opened else []
 
 
 def _first_on_line(source: Source, token: Token) -> bool:
@@ -211,7 +211,8 @@ def _first_on_line(source: Source, token: Token) -> bool:
     return not source.text[source.text.rfind("\n", 0, start) + 1 : start].strip()
 
 
-def _span(source: Source, token: Token) -> Span:
+def token_span(source: Source, token: Token) -> Span:
+    """Where a token stands."""
     return Span(source, token.start_pos or 0, token.end_pos or 0)
 
 
