@@ -41,11 +41,22 @@ OUTSIDE: dict[str, set[str]] = {
     "__init__": set(),
     "cli": {"click", "rich"},
     "api": {"pydantic"},
-    "report": {"altair", "scipy", "numpy", "pydantic"},
+    "report": {"altair", "vl_convert", "scipy", "numpy", "pydantic", "rich"},
     "query": {"lark", "duckdb", "pydantic"},
     "runners": {"rich", "pydantic"},
-    "store": {"duckdb", "pydantic"},
-    "training": {"torch", "transformers", "datasets", "evaluate", "numpy", "safetensors", "pydantic"},
+    "store": {"duckdb", "numpy", "safetensors", "pydantic"},
+    "training": {
+        "torch",
+        "transformers",
+        "datasets",
+        "evaluate",
+        "sklearn",
+        "scipy",
+        "pyarrow",
+        "numpy",
+        "safetensors",
+        "pydantic",
+    },
     "parameters": {
         "numpy",
         "pydantic",
@@ -62,7 +73,7 @@ OUTSIDE: dict[str, set[str]] = {
 
 #: Where in a room a package may be imported, for those that do not belong everywhere in it.
 ONLY_IN = {
-    ("ir", "numpy"): {"masks"},
+    ("ir", "numpy"): {"masks", "values"},
     ("parameters", "torch"): {"structure"},
     ("parameters", "transformers"): {"structure"},
     ("parameters", "huggingface_hub"): {"models"},
@@ -70,7 +81,7 @@ ONLY_IN = {
 }
 
 #: What takes so long to import that it stands inside functions, everywhere.
-HEAVY = ("torch", "transformers", "datasets", "evaluate", "huggingface_hub")
+HEAVY = ("torch", "transformers", "datasets", "evaluate", "sklearn", "scipy", "pyarrow", "huggingface_hub")
 
 
 @dataclass(frozen=True)

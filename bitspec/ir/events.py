@@ -1,0 +1,143 @@
+"""What a runner says while it works: events, and the result of a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bitspec.ir.base import Noun
+from bitspec.ir.values import TrainedValues
+
+
+class Epoch(Noun):
+    """One pass over the training set and the evaluation after it.
+
+    `number` counts from 1. `loss` is the mean training loss over the examples of the epoch, with dropout;
+    `validation_loss` that of the validation set, without. `metrics` holds every metric of the task as a fraction
+    (`accuracy`, `f1`, `accuracy_mismatched` …), `score` the main one × 100. `seconds` is the time of both.
+    """
+
+    number: int
+    loss: float
+    validation_loss: float
+    score: float
+    metrics: dict[str, float]
+    seconds: float
+
+
+class Change(Noun):
+    """How far training moved a tensor of the backbone of which something was trained.
+
+    `change` is the mean absolute difference between its values before and after, over all its entries (the paper's
+    (1/dim b)·‖b_0 − b_F‖_1); `trained_change` over the `trained` entries alone. `entries` is its size.
+    """
+
+    tensor: str
+    role: str | None
+    layer: int | None
+    kind: str
+    entries: int
+    trained: int
+    change: float
+    trained_change: float
+
+
+class Predictions(Noun):
+    """What the trained model says of a validation set, example by example, in the order of the file.
+
+    For a classification `labels` and `predictions` are numbers of classes, and `margins` is the logit of the right
+    class less the largest of the others: positive where the prediction is right. For a regression `margins` is
+    the prediction less the label.
+    """
+
+    split: str
+    labels: tuple[float, ...]
+    predictions: tuple[float, ...]
+    margins: tuple[float, ...]
+
+
+class Result(Noun):
+    """All that a finished trial has to tell, but its trained values.
+
+    `trainable` is the number of selected entries of the backbone, `percent` its share of all of the backbone's,
+    `head` the number of entries that were trained and are not counted (the head; the pooler, if it is trained with
+    it). `seconds` is the time of training and evaluation, `pack` the keys that were trained together with it.
+    """
+
+    key: str
+    trainable: int
+    percent: float
+    head: int
+    epochs: tuple[Epoch, ...]
+    changes: tuple[Change, ...]
+    predictions: tuple[Predictions, ...]
+    training_examples: int
+    validation_examples: int
+    seconds: float
+    device: str
+    threads: int
+    pack: tuple[str, ...]
+    model_fingerprint: str
+    data_fingerprint: str
+
+    @property
+    def score(self) -> float:
+        """The main metric × 100 after the last epoch."""
+        return self.epochs[-1].score
+
+    @property
+    def best(self) -> Epoch:
+        """The first of the epochs with the highest score."""
+        return max(self.epochs, key=lambda epoch: epoch.score)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A trial begins: it will take so many steps an epoch."""
+
+    key: str
+    epochs: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A trial has done `step` steps of `epoch` (both from 1); `loss` is the epoch's mean so far. Told now and then."""
+
+    key: str
+    epoch: int
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """A trial has trained and evaluated one epoch."""
+
+    key: str
+    epoch: Epoch
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial is done; `values` are what it trained."""
+
+    key: str
+    result: Result
+    values: TrainedValues
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial ended without a result: it diverged (its loss is no number), or something went wrong.
+
+    `message` says what, in the user's words; `help` what to do about it.
+    """
+
+    key: str
+    status: Literal["failed", "diverged"]
+    message: str
+    help: str | None = None
+
+
+Event: TypeAlias = Started | Stepped | EpochEnded | Finished | Failed
