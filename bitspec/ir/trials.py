@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
@@ -35,7 +36,14 @@ class Trial(Noun):
         Names, labels, comments and order are not in it, nor are device, runner and pack: they are provenance. The
         fingerprints stand for the model's weights and the task's examples, wherever they were read from.
         """
-        content = {
+        return _sha256(self._content(model_fingerprint, data_fingerprint) | {"seed": self.seed})
+
+    def variant(self, model_fingerprint: str, data_fingerprint: str) -> str:
+        """The same without the seed: trials of one variant are repetitions of each other."""
+        return _sha256(self._content(model_fingerprint, data_fingerprint))
+
+    def _content(self, model_fingerprint: str, data_fingerprint: str) -> dict[str, Any]:
+        return {
             "numerics": NUMERICS_VERSION,
             "model": model_fingerprint,
             "data": data_fingerprint,
@@ -43,11 +51,27 @@ class Trial(Noun):
             if self.task.data is not None
             else self.task.name,
             "selection": self.selection,
-            "seed": self.seed,
             "settings": self.settings.model_dump(mode="json"),
         }
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Planned(Noun):
+    """A trial in its place in a study: the cell model × task × strategy × seed that it fills.
+
+    Several cells may have one key: it is trained once. `title` is what reports call the strategy, `position` its
+    place in the spec.
+    """
+
+    trial: Trial
+    key: str
+    variant: str
+    title: str
+    position: int
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def trials(study: Study) -> Iterator[Trial]:
