@@ -26,7 +26,7 @@ from bitspec.ir.schema import schema_text
 from bitspec.ir.settings import SETTINGS
 from bitspec.language import build, conditions, load, parser, recovery, syntax_errors, values, words
 from bitspec.parameters import conditions as matching
-from bitspec.parameters import models, structure, summary
+from bitspec.parameters import hub, models, structure, summary
 from bitspec.parameters.roles import table as roles_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,7 +120,7 @@ def _limits() -> str:
             ("a pattern, over all parameters of a model", f"{matching.PATTERN_TIMEOUT:g} second"),
             ("layers of a model", f"{structure.MOST_LAYERS:,}"),
             ("a model's `config.json`", f"{models.LARGEST_CONFIG // 2**20} MiB"),
-            ("the answer of the Hugging Face hub", f"{models.HUB_TIMEOUT:g} seconds"),
+            ("the answer of the Hugging Face hub", f"{hub.HUB_TIMEOUT:g} seconds"),
             ("syntax errors that are reported", f"{recovery.MAX_ERRORS}"),
             ("other errors and warnings that are reported", f"{diagnostics.MAX_DIAGNOSTICS}"),
             ("columns of a line that `bitspec fmt` writes", f"{words.WIDTH}"),

@@ -45,7 +45,7 @@ def catalogue(
         with on_build(source) if on_build else contextlib.nullcontext():
             found = build(config, source)
         if path is not None:
-            _save(found, path)
+            write(path, found.model_dump_json())
     return found.model_copy(update={"model": source})
 
 
@@ -80,14 +80,15 @@ def _load(path: Path) -> Catalogue | None:
         return None
 
 
-def _save(found: Catalogue, path: Path) -> None:
+def write(path: Path, content: str) -> None:
+    """Write a file of the cache, its folders included; if that cannot be done, it is left undone."""
     # Written beside its place and moved there, so that no reader ever sees half of it.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:16]}-", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(found.model_dump_json().encode("utf-8"))
+                file.write(content.encode("utf-8"))
             Path(name).replace(path)
         except OSError:
             Path(name).unlink(missing_ok=True)

@@ -1,20 +1,21 @@
-"""Where configs come from: bitspec itself, folders, and a stand-in of the hub on this machine."""
+"""Where models come from: bitspec itself, and folders. What the hub has is in `test_hub.py`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, NoReturn
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bitspec.diagnostics import BitspecError, Diagnostic
-from bitspec.parameters.models import SHIPPED, read_config
+from bitspec.parameters import shipped
+from bitspec.parameters.cache import catalogue
+from bitspec.parameters.models import model_folder, read_config
+from bitspec.parameters.weights import stored
+from tests.parameters.folders import TOKENIZER, model, write
 
 
 def _refusal(source: str, revision: str | None = None, base: Path | None = None) -> Diagnostic:
@@ -40,8 +41,8 @@ def test_shipped_configs_are_the_published_facts() -> None:
 
 
 def test_both_names_of_a_shipped_model_mean_the_same() -> None:
-    assert all(read_config(name)["model_type"] for name in SHIPPED)
-    assert read_config("google-bert/bert-base-cased") == read_config("bert-base-cased")
+    for name in ("bert-base-cased", "bert-base-uncased"):
+        assert read_config(f"google-bert/{name}") == read_config(name)
 
 
 def test_builtin_names_are_bitspecs(tmp_path: Path) -> None:
@@ -149,171 +150,195 @@ def test_a_config_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "Permission denied" in (diagnostic.help or "")
 
 
-def test_a_hub_cache_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    def forbidden(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", "hub/models--me--good")
-
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", forbidden)
-    diagnostic = _refusal("me/good")
-    assert diagnostic.code == "unreadable-model"
-    assert diagnostic.help == "hub/models--me--good: Permission denied"
-
-
 def test_a_folder_has_no_revisions(tmp_path: Path) -> None:
     assert _refusal(str(_folder(tmp_path / "m")), "main").code == "revision-of-folder"
 
 
-# The hub --------------------------------------------------------------------------------------------------
+# Weights and tokenizers -----------------------------------------------------------------------------------
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Answers for `config.json` as the hub does, by the name of the model."""
-
-    asked: ClassVar[list[str]] = []
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, with_body: bool) -> None:
-        self.asked.append(f"{self.command} {self.path}")
-        name, _, rest = self.path.strip("/").partition("/resolve/")
-        revision = rest.partition("/")[0]
-        body = json.dumps({"model_type": "bert", "from": revision}).encode()
-        commit = hashlib.sha1(revision.encode(), usedforsecurity=False).hexdigest()
-        status, headers = {
-            "me/gated": (403, {"X-Error-Code": "GatedRepo"}),
-            "me/private": (401, {"X-Error-Code": "RepoNotFound"}),
-            "me/bert-base-casd": (404, {"X-Error-Code": "RepoNotFound"}),
-            "me/missing": (404, {"X-Error-Code": "RepoNotFound"}),
-            "me/empty": (404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}),
-            "me/token": (401, {"X-Error-Message": "Invalid credentials in Authorization header"}),
-            "me/forbidden": (403, {}),
-            "me/down": (503, {}),
-            "me/no-hub": (200, {}),
-        }.get(name, (200, {"ETag": f'"{commit}"', "X-Repo-Commit": commit}))
-        if "no-such-branch" in rest:
-            status, headers = 404, {"X-Error-Code": "RevisionNotFound"}
-        if name == "me/slow":
-            time.sleep(8)
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body) if status == 200 else 0))
-        self.end_headers()
-        if with_body and status == 200:
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing: the test asks `asked`."""
+def _folder_refusal(files: Mapping[str, bytes], folder: Path) -> Diagnostic:
+    write(folder, files)
+    with pytest.raises(BitspecError) as raised:
+        model_folder(str(folder))
+    (diagnostic,) = raised.value.diagnostics
+    assert str(folder) in diagnostic.message
+    assert diagnostic.help
+    return diagnostic
 
 
-@pytest.fixture
-def hub() -> Iterator[str]:
-    """The address of a stand-in of the hub."""
-    Hub.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.block_on_close = False
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+def _without(files: Mapping[str, bytes], *names: str) -> dict[str, bytes]:
+    return {name: content for name, content in files.items() if name not in names}
 
 
-#: Reads each of the models that it is given, and prints what came of it as a line of JSON.
-PROGRAM = """
-import json, time
-from bitspec.diagnostics import BitspecError
-from bitspec.parameters.models import read_config
-for source, revision in {asked!r}:
-    start = time.monotonic()
-    try:
-        line = read_config(source, revision)
-    except BitspecError as raised:
-        line = {{"code": raised.diagnostics[0].code, "help": raised.diagnostics[0].help}}
-    print(json.dumps([line, time.monotonic() - start]))
-"""
+SHARDS = (("embeddings.weight", "scale"), ("layer.0.weight", "layer.0.bias", "layer.1.bias"))
 
 
-class Reader:
-    """Reads configs in a fresh interpreter, which is what the hub's settings need."""
+@pytest.mark.parametrize("fetch", [True, False])
+def test_a_local_folder_is_taken_as_it_is(fetch: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "specs" / "whole", model())
+    write(tmp_path / "specs" / "parts", model(shards=SHARDS))
+    monkeypatch.chdir(tmp_path)
 
-    def __init__(self, python: Callable[..., str], home: Path) -> None:
-        self.python = python
-        self.home = home
+    def refuse(_: str) -> NoReturn:
+        raise AssertionError("nothing is to be fetched")
 
-    def __call__(self, *asked: tuple[str, str | None], **settings: str) -> list[tuple[dict[str, Any], float]]:
-        printed = self.python(PROGRAM.format(asked=asked), HF_HOME=str(self.home), **settings)
-        return [(line, seconds) for line, seconds in map(json.loads, printed.splitlines())]
-
-
-@pytest.fixture
-def read(python: Callable[..., str], tmp_path: Path) -> Reader:
-    return Reader(python, tmp_path / "hub")
+    for name in ("whole", "parts"):
+        found = model_folder(f"./{name}", base=Path("specs"), fetch=fetch, on_fetch=refuse)
+        assert found == Path("specs") / name
+        assert model_folder(str(tmp_path / "specs" / name), fetch=fetch) == tmp_path / "specs" / name
 
 
-def test_a_model_is_fetched_once(hub: str, read: Reader) -> None:
-    first, again, other = read(("me/good", None), ("me/good", None), ("me/good", "v1"), HF_ENDPOINT=hub)
-    assert first[0] == again[0] == {"model_type": "bert", "from": "main"}
-    assert other[0] == {"model_type": "bert", "from": "v1"}
-    assert sum(line == "GET /me/good/resolve/main/config.json" for line in Hub.asked) == 1
-    Hub.asked.clear()
-    (cached,) = read(("me/good", None), HF_HUB_OFFLINE="1", HF_ENDPOINT=hub)
-    assert cached[0] == first[0]
-    assert Hub.asked == []
+def test_a_folder_for_training_is_looked_for_like_one_for_its_config(tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", model())
+    for source, revision, code in (
+        ("./nowhere", None, "no-such-folder"),
+        (f"{folder}/config.json", None, "not-a-folder"),
+        (str(folder), "v1", "revision-of-folder"),
+        ("a\0b", None, "bad-model-name"),
+        ("builtin/nanno", None, "unknown-builtin"),
+        ("builtin/nano", "v1", "revision-of-builtin"),
+    ):
+        with pytest.raises(BitspecError, match=code):
+            model_folder(source, revision)
+    assert _folder_refusal(_without(model(), "config.json"), tmp_path / "n").code == "no-config"
 
 
-def test_a_revision_of_a_shipped_model_comes_from_the_hub(hub: str, read: Reader) -> None:
-    (found,) = read(("bert-base-cased", "v2"), HF_ENDPOINT=hub)
-    assert found[0] == {"model_type": "bert", "from": "v2"}
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    diagnostic = _folder_refusal(_without(model(), "model.safetensors"), tmp_path / "bare")
+    assert diagnostic.code == "no-weights"
+    assert diagnostic.help == "it holds `config.json`, `tokenizer.json`, `tokenizer_config.json` and `vocab.txt`"
+    (tmp_path / "folder" / "model.safetensors").mkdir(parents=True)
+    assert _folder_refusal(_without(model(), "model.safetensors"), tmp_path / "folder").code == "no-weights"
 
 
-def test_every_refusal_of_the_hub_has_its_message(hub: str, read: Reader) -> None:
-    expected = {
-        "me/gated": "gated-model",
-        "me/private": "unknown-model",
-        "me/missing": "unknown-model",
-        "me/bert-base-casd": "unknown-model",
-        "me/empty": "no-config",
-        "me/token": "hub-refused",
-        "me/forbidden": "hub-refused",
-        "me/down": "hub-failed",
-        "me/no-hub": "hub-unreachable",
-        "a/b/c": "bad-model-name",
-        "no name": "bad-model-name",
-        "-x": "bad-model-name",
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "model.pt", "weights.pkl"])
+def test_pickled_weights_are_never_loaded(name: str, tmp_path: Path) -> None:
+    diagnostic = _folder_refusal(_without(model(), "model.safetensors") | {name: b"pickle"}, tmp_path / "m")
+    assert diagnostic.code == "pickled-weights"
+    assert f"`{name}`" in diagnostic.message
+    assert f'AutoModel.from_pretrained("{tmp_path / "m"}").save_pretrained("./converted")' in (diagnostic.help or "")
+
+
+def test_pickled_weights_beside_others_do_no_harm(tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", model() | {"pytorch_model.bin": b"pickle", "training_args.bin": b"pickle"})
+    assert model_folder(str(folder)) == folder
+
+
+def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
+    diagnostic = _folder_refusal(_without(model(), *TOKENIZER), tmp_path / "m")
+    assert diagnostic.code == "no-tokenizer"
+    assert "it holds `config.json` and `model.safetensors`" in (diagnostic.help or "")
+    beside = {"tokenizer_config.json": TOKENIZER["tokenizer_config.json"], "special_tokens_map.json": b"{}"}
+    assert _folder_refusal(beside, tmp_path / "m").code == "no-tokenizer"
+    assert _folder_refusal({"tokenizer_config.json": b"{"}, tmp_path / "m").code == "no-tokenizer"
+    write(tmp_path / "m", {"tokenizer_config.json": b'{"tokenizer_class": "ByT5Tokenizer"}'})
+    assert model_folder(str(tmp_path / "m")) == tmp_path / "m"  # it reads bytes, and needs no words
+
+
+@pytest.mark.parametrize(
+    "name", ["vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"]
+)
+def test_tokenizers_of_every_kind(name: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", _without(model(), *TOKENIZER) | {name: b"words"})
+    assert model_folder(str(folder)) == folder
+
+
+def test_weights_that_were_cut_off(tmp_path: Path) -> None:
+    whole = model()["model.safetensors"]
+    for number, content in enumerate((b"", whole[:4], whole[:40], whole[:-1], whole + b"x", b"\xff" * 100)):
+        diagnostic = _folder_refusal(model() | {"model.safetensors": content}, tmp_path / str(number))
+        assert diagnostic.code == "bad-weights"
+        assert f"has {len(content):,} bytes" in (diagnostic.help or "")
+    second = "model-00002-of-00002.safetensors"
+    parts = model(shards=SHARDS)
+    assert _folder_refusal(parts | {second: parts[second][:-1]}, tmp_path / "parts").message.startswith(f"`{second}`")
+
+
+def test_weights_that_git_did_not_fetch(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    diagnostic = _folder_refusal(model() | {"model.safetensors": pointer}, tmp_path / "m")
+    assert diagnostic.code == "bad-weights"
+    assert diagnostic.help == f"run `git lfs pull` in {tmp_path / 'm'}"
+
+
+def test_an_index_whose_files_are_not_all_there(tmp_path: Path) -> None:
+    second = "model-00002-of-00002.safetensors"
+    diagnostic = _folder_refusal(_without(model(shards=SHARDS), second), tmp_path / "m")
+    assert diagnostic.code == "missing-weights"
+    assert f"`{second}` is missing" in diagnostic.message
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (b"", "Expecting value"),
+        (b"[]", "no `weight_map`"),
+        (b'{"weight_map": []}', "no `weight_map`"),
+        (b'{"weight_map": {"a": ["b"]}}', "no `weight_map`"),
+        (b'{"weight_map": {}}', "it names no file"),
+        (b'{"weight_map": {"a": 1}}', "it names `1`"),
+        (b'{"weight_map": {"a": "x.safetensors", "b": 1}}', "no `weight_map`"),
+        (b'{"weight_map": {"a": "../other/model.safetensors"}}', "which is no safetensors file beside it"),
+        (b'{"weight_map": {"a": "/etc/passwd"}}', "which is no safetensors file beside it"),
+        (b'{"weight_map": {"a": "pytorch_model.bin"}}', "which is no safetensors file beside it"),
+        (b"[" * 100_000, "recursion"),
+        (b" " * (64 * 2**20 + 1), "67,108,865 bytes"),
+    ],
+)
+def test_an_index_that_is_none(index: bytes, words: str, tmp_path: Path) -> None:
+    files = _without(model(), "model.safetensors") | {"model.safetensors.index.json": index}
+    diagnostic = _folder_refusal(files, tmp_path / "m")
+    assert diagnostic.code == "bad-weights"
+    assert words in diagnostic.message
+
+
+def test_where_tensors_lie_is_what_the_library_reads(tmp_path: Path) -> None:
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        "b": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "a": np.arange(5, dtype=np.int64),
+        "none": np.zeros((0, 4), np.float16),
+        "one": np.array(7.0),
     }
-    answers = read(*[(name, None) for name in expected], ("me/good", "no-such-branch"), HF_ENDPOINT=hub)
-    codes = [answer["code"] for answer, _ in answers]
-    assert codes == [*expected.values(), "unknown-revision"]
-    assert all(answer["help"] for answer, _ in answers)
-    helps = {name: answer["help"] for name, (answer, _) in zip(expected, answers, strict=False)}
-    assert "google-bert/bert-base-cased" in helps["me/bert-base-casd"]
-    assert "accept them at" in helps["me/gated"]
-    assert max(seconds for _, seconds in answers) < 3
+    path = tmp_path / "x.safetensors"
+    save_file(arrays, path, metadata={"format": "np"})
+    content = path.read_bytes()
+    found = {tensor.name: tensor for tensor in stored(path, "x")}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].shape == array.shape
+        assert content[found[name].start : found[name].end] == array.tobytes()
 
 
-def test_a_hub_that_does_not_answer_is_given_up(hub: str, read: Reader) -> None:
-    ((answer, seconds),) = read(("me/slow", None), HF_ENDPOINT=hub)
-    assert answer["code"] == "hub-unreachable"
-    assert seconds < 7
+# Of bitspec's own -----------------------------------------------------------------------------------------
 
 
-def test_without_a_network_the_message_comes_at_once(read: Reader) -> None:
-    # Nothing listens at this port; a name that no server knows fails in the same way.
-    (far, near) = read(("me/good", None), ("bert-base-casd", None), HF_ENDPOINT="http://127.0.0.1:9")
-    assert far[0]["code"] == near[0]["code"] == "hub-unreachable"
-    assert "check the network" in far[0]["help"]
-    assert near[0]["help"].startswith("did you mean `bert-base-cased` or `bert-base-uncased`? Otherwise, check")
-    assert max(far[1], near[1]) < 3
+def test_a_model_of_bitspecs_own_needs_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configs: dict[str, dict[str, Any]]
+) -> None:
+    folder = write(tmp_path / "builtin" / "nano", model(config=configs["bert"]))
+    monkeypatch.setattr(shipped, "package", lambda: tmp_path)
+    assert read_config("builtin/nano") == configs["bert"]
+    assert catalogue("builtin/nano").layers == 2
+    assert model_folder("builtin/nano", fetch=False) == folder
+    # Not even a folder of the same name beside the spec takes its place.
+    write(tmp_path / "specs" / "builtin" / "nano", {"config.json": b"{}"})
+    assert model_folder("builtin/nano", base=tmp_path / "specs") == folder
+    assert _refusal("builtin/nanno").help == "did you mean `builtin/nano`?"
+    assert _refusal("builtin/a-very-large-language-model").help == "what comes with it: `builtin/nano`"
+    assert _refusal("builtin/nano", "v1").help == 'take `revision "v1"` away'
 
 
-def test_offline_by_wish(read: Reader) -> None:
-    ((answer, seconds),) = read(("me/good", None), HF_HUB_OFFLINE="1")
-    assert answer["code"] == "hub-offline"
-    assert seconds < 3
+def test_the_embedded_model_is_whole(python: Callable[..., str]) -> None:
+    if not shipped.shipped_config("builtin/nano").exists():
+        pytest.skip("it is still being made")
+    program = (
+        "import sys\n"
+        "from bitspec.parameters.models import model_folder, read_config\n"
+        "from bitspec.parameters.fingerprint import model_fingerprint\n"
+        "folder = model_folder('builtin/nano', fetch=False)\n"
+        "assert len(model_fingerprint(folder)) == 64\n"
+        "print(folder.name, read_config('builtin/nano')['model_type'])\n"
+        "assert not {'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)"
+    )
+    assert python(program) == "nano bert\n"
