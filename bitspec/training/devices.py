@@ -1,0 +1,31 @@
+"""Where training runs: devices of torch by name, and what provenance calls them."""
+
+from __future__ import annotations
+
+import torch
+
+from bitspec.diagnostics import BitspecError, error, listed
+
+
+def device(name: str | None) -> torch.device:
+    """A device by its name (`cpu`, `cuda`, `cuda:1`), or the best there is. Raises BitspecError if there is none."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as problem:
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        hint = f"this machine has {listed(there, 'and')}"
+        raise BitspecError(error("no-device", f"`--device {name}` cannot be used", help=hint)) from problem
+    return found
+
+
+def device_name(found: torch.device) -> str:
+    """What provenance calls a device: `cpu`, or `cuda` with the name of the GPU."""
+    return f"cuda: {torch.cuda.get_device_name(found)}" if found.type == "cuda" else str(found)
+
+
+def threads() -> int:
+    """Threads on which torch computes, which its sums depend on."""
+    return torch.get_num_threads()
