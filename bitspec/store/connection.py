@@ -1,0 +1,184 @@
+"""Opening a store's database: patience with other processes, and messages where it cannot be opened.
+
+DuckDB locks the whole file for one writing process or for several reading ones, so nobody keeps it open for longer
+than one piece of work, and everybody waits a little for the others.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from bitspec.diagnostics import BitspecError, Diagnostic, error
+
+#: Seconds for which a database that is in use is asked for again.
+PATIENCE: Final = 30.0
+
+#: Seconds between the first attempts, and between the last ones.
+_FIRST_PAUSE, _LAST_PAUSE = 0.002, 0.25
+
+#: Nothing is fetched from anywhere, no variable of the program is taken for a table, no core is taken from training.
+_CONFIG: Final[Mapping[str, str]] = {
+    "threads": "1",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+#: Every DuckDB since this one can read what is created in its format; it is the oldest that bitspec runs on.
+_STORAGE_VERSION: Final = "v1.4.0"
+
+
+class Engine:
+    """Opens one database at a time, for one piece of work.
+
+    To start DuckDB takes ten times as long as to open a file with it, so it is started once, without a file, and files
+    are attached to it. DuckDB itself sees to it that no other connection of this process has the file open.
+    `patience` is for how many seconds a database that is in use is asked for again.
+    """
+
+    def __init__(self) -> None:
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._one_at_a_time = threading.Lock()
+
+    @contextmanager
+    def reading(self, path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that only reads. Raises BitspecError if the file stays in use, or is damaged."""
+        with self._attached(path, "READ_ONLY", patience) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection inside one transaction: committed at the end, rolled back where anything is raised."""
+        with self._attached(path, "READ_WRITE", patience) as connection, _transaction(connection):
+            yield connection
+
+    @contextmanager
+    def creating(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The same for a new database."""
+        options = f"READ_WRITE, STORAGE_VERSION '{_STORAGE_VERSION}'"
+        with self._attached(path, options, 0) as connection, _transaction(connection):
+            yield connection
+
+    @contextmanager
+    def _attached(self, path: Path, options: str, patience: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        # Absolute, so that no name of a folder is taken for a kind of database (`sqlite:…`).
+        place = str(path.absolute()).replace("'", "''")
+        with self._one_at_a_time:
+            if self._connection is None:
+                self._connection = duckdb.connect(":memory:", config=dict(_CONFIG))
+            connection = self._connection
+            patiently(path, lambda: connection.execute(f"ATTACH '{place}' AS results ({options})"), patience)
+            try:
+                connection.execute("USE results")
+                yield connection
+            except duckdb.Error as problem:
+                raise _told(path, problem) from problem
+            finally:
+                self._detach(connection)
+
+    def _detach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            connection.execute("USE memory")
+            connection.execute("DETACH results")
+        except duckdb.Error:  # what is damaged is not detached, and must not be in the way of the next
+            self._connection = None
+            connection.close()
+
+
+#: The engine of this process.
+ENGINE: Final = Engine()
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        with suppress(duckdb.Error):  # DuckDB may have given it up itself; what was raised first counts
+            connection.rollback()
+        raise
+    connection.commit()
+
+
+def patiently(
+    path: Path, opening: Callable[[], duckdb.DuckDBPyConnection], patience: float = PATIENCE
+) -> duckdb.DuckDBPyConnection:
+    """What an opening of the database at a path gives, tried again for up to `patience` seconds while it is in use.
+
+    Raises BitspecError if it stays in use, or cannot be opened at all.
+    """
+    deadline = time.monotonic() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return opening()
+        except duckdb.Error as problem:
+            if not _is_busy(problem) or time.monotonic() > deadline:
+                raise BitspecError(complaint(path, problem)) from problem
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - only to keep two processes out of step
+        pause = min(pause * 1.5, _LAST_PAUSE)
+
+
+def _told(path: Path, problem: duckdb.Error) -> Exception:
+    # A statement that is wrong is our mistake, and stays what it is; a file that is wrong is a message.
+    of_the_file = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
+    if isinstance(problem, of_the_file) or type(problem) is duckdb.Error:  # a wrong checksum has no class of its own
+        return BitspecError(complaint(path, problem))
+    return problem
+
+
+def _is_busy(problem: duckdb.Error) -> bool:
+    said = str(problem)
+    return (
+        "Could not set lock on file" in said
+        or "Unique file handle conflict" in said  # held by this very process
+        or "different configuration than existing connections" in said  # the same, of a connection of its own
+        or "being used by another process" in said  # as Windows has it
+    )
+
+
+def complaint(path: Path, problem: duckdb.Error) -> Diagnostic:
+    """What DuckDB says of a database, in the user's words."""
+    said = str(problem).partition("\n")[0]
+    folder = path.parent
+    if _is_busy(problem):
+        holder = re.search(r"\(PID (\d+)\)", said)
+        who = f"process {holder[1]}" if holder else "another program, or another part of this one"
+        return error(
+            "store-busy",
+            f"the store `{folder}` is kept open by {who}",
+            help="close the notebook, script or `duckdb` shell that holds it, then run the command again; "
+            "finished trials are kept",
+        )
+    if "Trying to read a database file with version number" in said:
+        return error(
+            "store-newer",
+            f"the store `{folder}` was written by a newer DuckDB than {duckdb.__version__}",
+            help="upgrade it with `pip install --upgrade duckdb`, or choose another store with `--store`",
+        )
+    if any(words in said for words in ("Permission denied", "Read-only file system", "read-only mode")):
+        return error(
+            "store-unusable",
+            f"`{path}` cannot be opened: permission is denied",
+            help="get the right to it, or choose another store with `--store`",
+        )
+    if "No space left" in said or "Disk quota exceeded" in said:
+        return error(
+            "store-unusable", f"there is no space left for the store `{folder}`", help="free some, and run again"
+        )
+    return error(
+        "store-broken",
+        f"`{path}` is not a database, or is damaged: {said}",
+        help="put a copy of it back, or move it away and run again to begin a new one; "
+        "or choose another store with `--store`",
+    )

@@ -1,0 +1,148 @@
+"""What is read from the tables for other rooms of the house: one trial, and how long trials took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Final, Literal
+
+import duckdb
+
+from bitspec.diagnostics import BitspecError, error
+from bitspec.ir.base import Noun
+from bitspec.ir.settings import Settings
+from bitspec.ir.study import Model, Task, TaskData
+
+#: Trials that a message about an ambiguous key names.
+_NAMED: Final = 5
+
+
+class StoredTrial(Noun):
+    """A trial as the store has it: enough to make its model again.
+
+    `strategy` and `study` are those that it ran under first. What a failed trial does not know is None; `message` is
+    what went wrong with it.
+    """
+
+    key: str
+    status: Literal["finished", "failed", "diverged"]
+    model: Model
+    model_fingerprint: str | None
+    task: Task
+    data_fingerprint: str | None
+    seed: int
+    selection: str
+    settings: Settings
+    strategy: str
+    study: str
+    score: float | None
+    trainable: int | None
+    head: int | None
+    message: str | None
+    has_values: bool
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast the finished trials of one kind were: `seconds` an epoch, the median."""
+
+    model_fingerprint: str
+    data_fingerprint: str
+    selection: str
+    trials: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How fast earlier trials were, by model, data and selection."""
+
+    paces: tuple[Pace, ...] = ()
+
+    def seconds(self, model_fingerprint: str, data_fingerprint: str, selection: str) -> float | None:
+        """Seconds that an epoch may take, or None if nothing like it was ever trained.
+
+        Trials of the same selection tell best; where there are none, those of other selections on the same data.
+        """
+        alike = [
+            pace
+            for pace in self.paces
+            if (pace.model_fingerprint, pace.data_fingerprint) == (model_fingerprint, data_fingerprint)
+        ]
+        same = [pace for pace in alike if pace.selection == selection]
+        return median(pace.seconds for pace in same or alike) if alike else None
+
+
+def statuses(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The status of every trial by its key."""
+    return dict(connection.execute("SELECT key, status FROM base.trials").fetchall())
+
+
+def durations(connection: duckdb.DuckDBPyConnection) -> Durations:
+    """How fast all finished trials were."""
+    rows = connection.execute(
+        """
+        SELECT model_fingerprint, data_fingerprint, selection, count(*), median(seconds / epochs)
+        FROM base.trials WHERE status = 'finished'
+        GROUP BY ALL ORDER BY ALL
+        """
+    ).fetchall()
+    return Durations(tuple(Pace(*row) for row in rows))
+
+
+def find_trial(connection: duckdb.DuckDBPyConnection, key: str) -> StoredTrial:
+    """The trial whose key begins like this. Raises BitspecError if there is none, or more than one."""
+    cursor = connection.execute(
+        """
+        SELECT key, status, model, model_source, model_revision, model_fingerprint, task, task_data,
+               data_fingerprint, seed, selection, settings, strategy, study, score, trainable, head, message,
+               values_file IS NOT NULL
+        FROM base.trials WHERE starts_with(key, lower(?)) ORDER BY key LIMIT ?
+        """,
+        [key, _NAMED + 1],
+    )
+    found = cursor.fetchall()
+    if not found:
+        raise BitspecError(
+            error(
+                "unknown-trial",
+                f"no trial has a key that begins with `{key}`",
+                help='`bitspec query "select strategy, task, seed, key from scores"` lists them',
+            )
+        )
+    if len(found) > 1:
+        described = [f"{row[0][: len(key) + 4]}… {row[12]} on {row[6]}, seed {row[9]}" for row in found[:_NAMED]]
+        more = ["…"] if len(found) > _NAMED else []
+        raise BitspecError(
+            error(
+                "ambiguous-trial",
+                f"more than one trial has a key that begins with `{key}`",
+                help="\n".join(["give more of it:", *described, *more]),
+            )
+        )
+    return _stored(found[0])
+
+
+def _stored(row: tuple[object, ...]) -> StoredTrial:
+    key, status, model, source, revision, fingerprint, task, data, data_fingerprint, *rest = row
+    seed, selection, settings, strategy, study, score, trainable, head, message, has_values = rest
+    return StoredTrial.model_validate(
+        {
+            "key": key,
+            "status": status,
+            "model": Model(name=str(model), source=str(source), revision=None if revision is None else str(revision)),
+            "model_fingerprint": fingerprint,
+            "task": Task(name=str(task), data=None if data is None else TaskData.model_validate_json(str(data))),
+            "data_fingerprint": data_fingerprint,
+            "seed": seed,
+            "selection": selection,
+            "settings": Settings.model_validate_json(str(settings)),
+            "strategy": strategy,
+            "study": study,
+            "score": score,
+            "trainable": trainable,
+            "head": head,
+            "message": message,
+            "has_values": has_values,
+        }
+    )

@@ -1,0 +1,155 @@
+"""The tables of a store, and how they come to be. The views that answers are read from are in `views.py`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import duckdb
+
+from bitspec.store.views import VIEWS
+
+#: Of the tables; a new one when a store of this one cannot be used by an older bitspec.
+SCHEMA_VERSION: Final = 1
+
+# No primary keys: DuckDB's index on them makes every opening and every commit slower, and with one writer at a time a
+# look before each insertion does the same. Times are UTC.
+_TABLES: Final = """
+CREATE SCHEMA base;
+
+CREATE TABLE base.meta (version INTEGER NOT NULL, views VARCHAR NOT NULL);
+
+CREATE TABLE base.runs (
+    run INTEGER NOT NULL,
+    study VARCHAR NOT NULL,
+    title VARCHAR,
+    spec VARCHAR NOT NULL,
+    spec_text VARCHAR NOT NULL,
+    command VARCHAR NOT NULL,
+    began TIMESTAMP NOT NULL,
+    ended TIMESTAMP,
+    commit VARCHAR,
+    versions MAP(VARCHAR, VARCHAR) NOT NULL,
+    whole BOOLEAN NOT NULL,
+    models VARCHAR[] NOT NULL,
+    tasks VARCHAR[] NOT NULL,
+    strategies VARCHAR[] NOT NULL,
+    seeds BIGINT[] NOT NULL,
+    keys VARCHAR[] NOT NULL       -- one for each cell
+);
+
+CREATE TABLE base.cells (
+    study VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,
+    task VARCHAR NOT NULL,
+    strategy VARCHAR NOT NULL,
+    seed BIGINT NOT NULL,
+    key VARCHAR NOT NULL,
+    variant VARCHAR NOT NULL,
+    title VARCHAR NOT NULL,
+    position INTEGER NOT NULL,
+    selection VARCHAR NOT NULL,
+    current BOOLEAN NOT NULL,
+    run INTEGER NOT NULL          -- the last that covered it
+);
+
+CREATE TABLE base.trials (
+    key VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,
+    model_source VARCHAR NOT NULL,
+    model_revision VARCHAR,
+    model_fingerprint VARCHAR,
+    task VARCHAR NOT NULL,
+    task_data JSON,
+    data_fingerprint VARCHAR,
+    seed BIGINT NOT NULL,
+    selection VARCHAR NOT NULL,
+    settings JSON NOT NULL,
+    strategy VARCHAR NOT NULL,
+    study VARCHAR NOT NULL,
+    score DOUBLE,
+    best_score DOUBLE,
+    best_epoch INTEGER,
+    metric VARCHAR,
+    metrics MAP(VARCHAR, DOUBLE),
+    trainable BIGINT,
+    percent DOUBLE,
+    head BIGINT,
+    change DOUBLE,
+    loss DOUBLE,
+    epochs INTEGER NOT NULL,
+    learning_rate DOUBLE NOT NULL,
+    batch_size INTEGER NOT NULL,
+    seconds DOUBLE,
+    training_examples BIGINT,
+    validation_examples BIGINT,
+    message VARCHAR,
+    started TIMESTAMP NOT NULL,
+    finished TIMESTAMP NOT NULL,
+    device VARCHAR,
+    threads INTEGER,
+    pack VARCHAR[],
+    run INTEGER NOT NULL,
+    values_file VARCHAR
+);
+
+CREATE TABLE base.epochs (
+    key VARCHAR NOT NULL,
+    epoch INTEGER NOT NULL,
+    loss DOUBLE,
+    validation_loss DOUBLE,
+    score DOUBLE,
+    metrics MAP(VARCHAR, DOUBLE),
+    seconds DOUBLE
+);
+
+CREATE TABLE base.changes (
+    key VARCHAR NOT NULL,
+    tensor VARCHAR NOT NULL,
+    role VARCHAR,
+    layer INTEGER,
+    kind VARCHAR NOT NULL,
+    entries BIGINT NOT NULL,
+    trained BIGINT NOT NULL,
+    change DOUBLE,
+    trained_change DOUBLE
+);
+
+CREATE TABLE base.predictions (
+    key VARCHAR NOT NULL,
+    split VARCHAR NOT NULL,
+    example INTEGER NOT NULL,
+    label DOUBLE,
+    prediction DOUBLE,
+    margin DOUBLE
+);
+"""
+
+
+def views_digest() -> str:
+    """The sha256 of all views: a store whose views were made by another bitspec gets them anew."""
+    return hashlib.sha256("\n".join(view.sql(name) for name, view in VIEWS.items()).encode()).hexdigest()
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all tables and views in an empty database."""
+    connection.execute(_TABLES)
+    connection.execute("INSERT INTO base.meta VALUES (?, '')", [SCHEMA_VERSION])
+    create_views(connection)
+
+
+def create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all views, in place of those that are there."""
+    for name, view in VIEWS.items():
+        connection.execute(view.sql(name))
+    connection.execute("UPDATE base.meta SET views = ?", [views_digest()])
+
+
+def version(connection: duckdb.DuckDBPyConnection) -> tuple[int, str] | None:
+    """The version of a database's tables and the digest of its views; None if it is no store."""
+    try:
+        row = connection.execute("SELECT version, views FROM base.meta").fetchone()
+    except duckdb.ProgrammingError:  # there is no such table
+        return None
+    return None if row is None else (int(row[0]), str(row[1]))

@@ -1,0 +1,347 @@
+"""The store: a folder with a DuckDB database of all results, and a file of trained values for each trial.
+
+Nothing is kept open: each method opens the database, does one piece of work and closes it, so that several runs and
+any number of readers can work beside each other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from bitspec.diagnostics import BitspecError, error
+from bitspec.ir.events import Failed, Result
+from bitspec.ir.study import Study
+from bitspec.ir.trials import Planned
+from bitspec.ir.values import TrainedValues
+from bitspec.store import lookups, records, schema
+from bitspec.store.connection import ENGINE, PATIENCE
+from bitspec.store.lookups import Durations, StoredTrial
+from bitspec.store.provenance import provenance
+from bitspec.store.records import Command, Training
+from bitspec.store.values import read_values, write_values
+
+#: Seconds after which a half-written file is taken for one of a process that was killed.
+_STALE: Final = 24 * 3600
+
+#: What half-written files begin with.
+_UNFINISHED: Final = ".unfinished-"
+
+
+class Store:
+    """The results in a folder. Nothing is opened or made before it is asked for.
+
+    `patience` is how many seconds a database that is in use is asked for again. Every method raises BitspecError if
+    the database stays in use, is damaged, or is of a newer bitspec or DuckDB.
+    """
+
+    def __init__(self, folder: Path, *, patience: float = PATIENCE) -> None:
+        self.folder = folder
+        self.database = folder / "results.duckdb"
+        self.patience = patience
+
+    def read_path(self) -> Path:
+        """The path of the database. Raises BitspecError if there is no store yet."""
+        if not self.database.exists():
+            raise BitspecError(
+                error(
+                    "no-store",
+                    f"there are no results in `{self.folder}`",
+                    help="train a study with `bitspec run SPEC`, or say where its results are with `--store`",
+                )
+            )
+        return self.database
+
+    def prepare(self) -> None:
+        """Make the folder and the tables if they are missing, and see that they can be written to.
+
+        Raises BitspecError if they cannot.
+        """
+        try:
+            (self.folder / "values").mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder, self.folder / "values"):
+                with tempfile.TemporaryFile(dir=folder):  # a folder may be there and still not be ours to write to
+                    pass
+                _sweep(folder)
+        except OSError as problem:
+            raise self._unusable(problem) from problem
+        if not self.database.exists():
+            self._create()
+        with self._writing() as connection:
+            if schema.version(connection) != (schema.SCHEMA_VERSION, schema.views_digest()):
+                schema.create_views(connection)
+
+    def statuses(self) -> dict[str, str]:
+        """`finished`, `failed` or `diverged` for every key that was ever trained; empty if there is no store yet."""
+        if not self.database.exists():
+            return {}
+        with self._reading() as connection:
+            return lookups.statuses(connection)
+
+    def kept(self) -> frozenset[str]:
+        """The keys of the trials whose trained values are kept."""
+        return frozenset(path.stem for path in (self.folder / "values").glob("*.safetensors"))
+
+    def begin(
+        self,
+        study: Study,
+        planned: Sequence[Planned],
+        *,
+        spec: str,
+        spec_text: str,
+        command: str,
+        whole: bool,
+    ) -> int:
+        """Put down that a run of a study begins, and return its number.
+
+        `planned` are all cells that it covers, those that are finished already included; `whole` says that these are
+        all of the spec's strategies, tasks and models. From here on it is the latest study.
+        """
+        assert study.name is not None, "a library is not run"
+        source = provenance(Path(spec).parent)
+        with self._writing() as connection:
+            asked = Command(spec=spec, spec_text=spec_text, command=command, whole=whole)
+            run = records.insert_run(connection, study, planned, asked, source)
+            records.upsert_cells(connection, run, study.name, planned, whole=whole)
+        return run
+
+    def record(
+        self,
+        run: int,
+        planned: Planned,
+        result: Result,
+        values: TrainedValues | None = None,
+        *,
+        started: datetime,
+        model_source: str | None = None,
+        model_revision: str | None = None,
+    ) -> bool:
+        """Keep a finished trial, in one transaction; once this returns, it is never lost.
+
+        `values` are kept beside it, if they are given. `model_source` and `model_revision` take the place of the
+        spec's where more is known of them. Returns False where the trial was finished before: then nothing is changed, but
+        that its values are kept from now on, if they are given and were not.
+        """
+        assert result.key == planned.key
+        training = _training(run, planned, started, model_source, model_revision, result)
+        path = self._values_path(planned.key)
+        unfinished = None if values is None else self._write_values(values, planned, training)
+        try:
+            with self._writing() as connection:
+                values_file = None if unfinished is None else path.relative_to(self.folder).as_posix()
+                is_first = not records.is_finished(connection, planned.key)
+                if is_first:
+                    records.insert_result(connection, planned, result, training, values_file)
+                is_wanted = is_first or not path.exists()
+                if not is_first and is_wanted and values_file is not None:  # trained once more to have its values
+                    records.set_values_file(connection, planned.key, values_file)
+                if unfinished is not None and is_wanted:
+                    unfinished.replace(path)
+                    _keep(path.parent)
+            return is_first
+        except OSError as problem:
+            raise self._unusable(problem) from problem
+        finally:
+            if unfinished is not None:
+                unfinished.unlink(missing_ok=True)
+
+    def record_failure(
+        self,
+        run: int,
+        planned: Planned,
+        failure: Failed,
+        *,
+        started: datetime,
+        model_source: str | None = None,
+        model_revision: str | None = None,
+        model_fingerprint: str | None = None,
+        data_fingerprint: str | None = None,
+    ) -> None:
+        """Put down that a trial failed, unless it is finished already. A later success takes its place."""
+        assert failure.key == planned.key
+        training = Training(
+            run=run,
+            started=started,
+            model_source=model_source or planned.trial.model.source,
+            model_revision=model_revision or planned.trial.model.revision,
+            model_fingerprint=model_fingerprint,
+            data_fingerprint=data_fingerprint,
+        )
+        with self._writing() as connection:
+            if not records.is_finished(connection, planned.key):
+                records.insert_failure(connection, planned, failure, training)
+
+    def end(self, run: int) -> None:
+        """Put down that a run came to its end."""
+        with self._writing() as connection:
+            connection.execute("UPDATE base.runs SET ended = ? WHERE run = ?", [records.now(), run])
+
+    def durations(self) -> Durations:
+        """How fast earlier trials were; of nothing, if there is no store yet."""
+        if not self.database.exists():
+            return Durations()
+        with self._reading() as connection:
+            return lookups.durations(connection)
+
+    def trial(self, key: str) -> StoredTrial:
+        """The trial whose key begins like this. Raises BitspecError if there is none, or more than one."""
+        self.read_path()
+        with self._reading() as connection:
+            return lookups.find_trial(connection, key)
+
+    def values(self, key: str) -> TrainedValues | None:
+        """The values that a trial trained, by its whole key; None if they were not kept."""
+        path = self._values_path(key)
+        return read_values(path) if path.exists() else None
+
+    def _values_path(self, key: str) -> Path:
+        return self.folder / "values" / f"{key}.safetensors"
+
+    def _write_values(self, values: TrainedValues, planned: Planned, training: Training) -> Path:
+        path = self.folder / "values" / f"{_UNFINISHED}{planned.key[:16]}-{secrets.token_hex(4)}"
+        about = {
+            "key": planned.key,
+            "model": training.model_source,
+            "model_revision": training.model_revision or "",
+            "model_fingerprint": training.model_fingerprint or "",
+            "task": planned.trial.task.name,
+            "seed": str(planned.trial.seed),
+            "selection": planned.trial.selection,
+            "settings": planned.trial.settings.model_dump_json(),
+        }
+        try:
+            write_values(path, values, about)
+        except OSError as problem:
+            path.unlink(missing_ok=True)
+            raise self._unusable(problem) from problem
+        return path
+
+    def _create(self) -> None:
+        # Made under another name, so that no reader ever sees a part of it.
+        path = self.folder / f"{_UNFINISHED}{secrets.token_hex(4)}.duckdb"
+        try:
+            with ENGINE.creating(path) as connection:
+                schema.create_tables(connection)
+            try:
+                os.link(path, self.database)  # unlike a renaming, it does not replace another process's
+            except FileExistsError:
+                return
+            except OSError:  # a file system without links
+                path.rename(self.database)
+            _keep(self.folder)
+        except OSError as problem:
+            raise self._unusable(problem) from problem
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with ENGINE.reading(self.database, self.patience) as connection:
+            self._check_version(connection)
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with ENGINE.writing(self.database, self.patience) as connection:
+            self._check_version(connection)
+            yield connection
+
+    def _check_version(self, connection: duckdb.DuckDBPyConnection) -> None:
+        found = schema.version(connection)
+        if found is None:
+            raise BitspecError(
+                error(
+                    "store-broken",
+                    f"`{self.database}` is a database, but none of bitspec's",
+                    help="choose another folder for the results with `--store`",
+                )
+            )
+        if found[0] > schema.SCHEMA_VERSION:
+            raise BitspecError(
+                error(
+                    "store-newer",
+                    f"the store `{self.folder}` was written by a newer bitspec",
+                    help="upgrade it with `pip install --upgrade bitspec`, or choose another store with `--store`",
+                )
+            )
+
+    def _unusable(self, problem: Exception) -> BitspecError:
+        wrong = f"results cannot be kept in `{self.folder}`"
+        if isinstance(problem, FileExistsError | NotADirectoryError):
+            return BitspecError(
+                error(
+                    "store-unusable",
+                    f"{wrong}: `{_in_the_way(self.folder)}` is a file",
+                    help="name a folder with `--store`; it is made if it is missing",
+                )
+            )
+        why = {
+            errno.EACCES: "permission is denied",
+            errno.EPERM: "permission is denied",
+            errno.EROFS: "it can only be read",
+            errno.ENOSPC: "there is no space left",
+            errno.EDQUOT: "there is no space left",
+        }
+        number = problem.errno if isinstance(problem, OSError) else None
+        said = why.get(number) if number is not None else None
+        return BitspecError(
+            error(
+                "store-unusable",
+                f"{wrong}: {said or problem}",
+                help="free some space, and run again"
+                if number in {errno.ENOSPC, errno.EDQUOT}
+                else "choose another folder with `--store`",
+            )
+        )
+
+
+def _training(
+    run: int,
+    planned: Planned,
+    started: datetime,
+    model_source: str | None,
+    model_revision: str | None,
+    result: Result,
+) -> Training:
+    return Training(
+        run=run,
+        started=started,
+        model_source=model_source or planned.trial.model.source,
+        model_revision=model_revision or planned.trial.model.revision,
+        model_fingerprint=result.model_fingerprint,
+        data_fingerprint=result.data_fingerprint,
+    )
+
+
+def _in_the_way(folder: Path) -> Path:
+    # The nearest part of a path that is there and is no folder.
+    paths = [folder / "values", folder, *folder.parents]
+    return next((path for path in paths if path.exists() and not path.is_dir()), folder)
+
+
+def _keep(folder: Path) -> None:
+    # A new name is only safe once its folder is on the disk; not every system can say so of a folder.
+    with suppress(OSError, AttributeError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    # What was half-written when its process was killed.
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _STALE:
+                path.unlink()
