@@ -19,6 +19,10 @@ WRONG_INPUT = 2
 COMMANDS = {
     "check": "Say what is wrong with specs; needs no model.",
     "show": "Show what every strategy of a spec trains.",
+    "plan": "Say what `run` would train, and why.",
+    "run": "Train what is new in a study, and keep the results.",
+    "query": "Ask the results a question.",
+    "export": "Write a trial as a model folder of transformers.",
     "fmt": "Put specs into the one canonical layout.",
     "new": "Write a first spec: leave out one role at a time.",
     "schema": "Print the JSON Schema of a study.",

@@ -27,6 +27,14 @@ def building(model: str) -> Iterator[None]:
 
 
 @contextmanager
+def fetching(name: str) -> Iterator[None]:
+    """While a model or data is fetched from the hub, whose own bars say how much is left."""
+    sys.stderr.write(f"fetching {name}\n")
+    sys.stderr.flush()
+    yield
+
+
+@contextmanager
 def counting() -> Iterator[Callable[[int, int], None]]:
     """A counter `i of n` for strategies that take long to evaluate."""
     started = time.monotonic()

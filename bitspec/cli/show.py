@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from bitspec.cli.options import seeds_of
 from bitspec.cli.output import print_diagnostics
-from bitspec.diagnostics import BitspecError, error
-
-if TYPE_CHECKING:
-    from bitspec.ir.study import Study
 
 
 @click.command("show", epilog="Example: bitspec show specs/paper.bspec --strategy bitfit")
@@ -64,7 +59,7 @@ def command(
             analysis.study,
             models=models,
             strategies=strategies,
-            seeds=_seeds(seeds, analysis.study),
+            seeds=seeds_of(seeds, analysis.study),
             folder=spec.parent,
             on_build=building,
             progress=progress,
@@ -76,21 +71,3 @@ def command(
         print_shown(analysis.study, shown, heatmaps=not no_heatmap)
     print_diagnostics(diagnostics)
     return 0 if shown.is_right else 2
-
-
-def _seeds(text: str | None, study: Study) -> tuple[int, ...]:
-    from bitspec.language.load import loads
-
-    if text is None:
-        return study.seeds
-    if not re.fullmatch(r"[\d\s,.{}]+", text):
-        raise _bad_seeds(text)
-    try:
-        return loads(f"study seeds_of_the_command_line model 'x' task rte strategy s = none seeds {text}").seeds
-    except BitspecError:
-        raise _bad_seeds(text) from None
-
-
-def _bad_seeds(text: str) -> BitspecError:
-    hint = "write `--seeds 0..4` or `--seeds 1,7,42`"
-    return BitspecError(error("bad-seed", f"`--seeds {text}` is not understood", help=hint))

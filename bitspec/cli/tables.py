@@ -33,22 +33,26 @@ class _Console(Console):
         raise SystemExit(0)
 
 
+def console() -> Console:
+    """Where tables go: the terminal, or plain text of 100 columns."""
+    found = _Console(highlight=False)
+    return found if found.is_terminal else _Console(highlight=False, width=100, force_terminal=False)
+
+
 def print_shown(study: Study, shown: Shown, *, heatmaps: bool) -> None:
     """Print what a study's strategies train, for every model."""
-    console = _Console(highlight=False)
-    if not console.is_terminal:
-        console = _Console(highlight=False, width=100, force_terminal=False)
+    out = console()
     if study.name is not None:
-        console.print(Text.assemble((study.name, "bold"), f"  {study.title}" if study.title else ""))
+        out.print(Text.assemble((study.name, "bold"), f"  {study.title}" if study.title else ""))
     for summary in shown.models:
-        console.print()
+        out.print()
         for line in _facts(study, summary):
-            console.print(line, soft_wrap=True)
+            out.print(line, soft_wrap=True)
         if summary.strategies:
-            console.print()
-            console.print(_table(summary))
+            out.print()
+            out.print(_table(summary))
         if heatmaps:
-            _print_heatmaps(console, summary)
+            _print_heatmaps(out, summary)
 
 
 def _facts(study: Study, summary: Summary) -> Iterable[Text]:

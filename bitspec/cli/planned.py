@@ -1,0 +1,87 @@
+"""How `plan` and `run --dry-run` print what is to be done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from bitspec.cli.tables import console
+from bitspec.runners.execute import SMALL
+
+if TYPE_CHECKING:
+    from bitspec.api import Shown
+    from bitspec.runners.plan import Plan
+    from bitspec.runners.request import Request
+
+#: Bytes of a trial's results in the database, about, for a validation set of a thousand examples.
+ROWS: Final = 30_000
+#: Bytes of a trained value in its file; the indices of a sample take as much again.
+VALUE: Final = 4
+
+
+def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
+    """Print which trials are new and why, which are done, how long they may take and how much they take on disk."""
+    out = console()
+    study = asked.study
+    out.print(Text.assemble((str(study.name), "bold"), f"  {study.title}" if study.title else ""))
+    out.print(f"{len(plan.cells):,} cells (model × task × strategy × seed), {len(plan.trials):,} trials")
+    if plan.shared:
+        out.print(f"{plan.shared:,} cells share the trial of another: they say the same in other words")
+    for name in plan.absent:
+        out.print(f"{name} is not on this machine yet; `bitspec run` fetches it")
+    out.print()
+    out.print(_table(plan))
+    out.print()
+    if not plan.new:
+        out.print("nothing to train")
+        return
+    out.print(f"time: {_time(asked, plan)}", soft_wrap=True)
+    out.print(f"disk: about {_size(_disk(plan, shown))} in {asked.store.folder}", soft_wrap=True)
+
+
+def _table(plan: Plan) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("model", no_wrap=True)
+    table.add_column("task", no_wrap=True)
+    for heading in ("new", "done"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("why")
+    places: dict[tuple[str, str], None] = dict.fromkeys(
+        (cell.trial.model.name, cell.trial.task.name) for cell in plan.trials
+    )
+    for place in places:
+        new = [cell for cell in plan.new if (cell.trial.model.name, cell.trial.task.name) == place]
+        done = [cell for cell in plan.done if (cell.trial.model.name, cell.trial.task.name) == place]
+        reasons = Counter(plan.reason(cell) for cell in new)
+        why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        table.add_row(*place, f"{len(new):,}", f"{len(done):,}", why)
+    return table
+
+
+def _time(asked: Request, plan: Plan) -> str:
+    from bitspec.runners.progress import duration
+
+    seconds, known = plan.time(asked.store.durations())
+    if not known:
+        return "no earlier trial tells how long these may take"
+    rest = len(plan.new) - known
+    also = f", and {rest:,} of which no earlier trial tells" if rest else ""
+    return f"about {duration(seconds)} for {known:,} trials, as fast as earlier ones{also}"
+
+
+def _disk(plan: Plan, shown: Shown) -> int:
+    """Bytes that the new trials take: their results, and the trained values where these are few enough to be kept."""
+    counts: dict[tuple[str, str], int] = {}
+    for summary in shown.models:
+        for strategy in summary.strategies:
+            is_small = strategy.percent[1] <= SMALL
+            counts[summary.model, strategy.name] = strategy.most if is_small else 0
+    values = sum(counts.get((cell.trial.model.source, cell.trial.strategy), 0) for cell in plan.new)
+    return ROWS * len(plan.new) + VALUE * values
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

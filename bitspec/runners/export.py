@@ -1,0 +1,69 @@
+"""A finished trial as an ordinary model folder, which transformers loads without bitspec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from bitspec.diagnostics import BitspecError, Diagnostic, error
+from bitspec.parameters.cache import cache_folder
+from bitspec.parameters.fingerprint import model_fingerprint
+from bitspec.parameters.models import model_folder
+from bitspec.store.store import Store
+
+
+def export(
+    store: Store,
+    key: str,
+    output: Path,
+    *,
+    base: Path = Path(),
+    data_dir: Path | None = None,
+    force: bool = False,
+    on_fetch: Callable[[str], AbstractContextManager[None]] | None = None,
+) -> Path:
+    """Write the model of the trial whose key begins like this into a folder: weights, head, tokenizer, class names.
+
+    Raises BitspecError if there is no such trial, its values were not kept, its model is another than it was, or the
+    folder is there and not empty.
+    """
+    trial = store.trial(key)
+    values = store.values(trial.key) if trial.status == "finished" else None
+    if values is None:
+        raise BitspecError(_no_values(trial.key, trial.status, trial.message))
+    if output.exists() and not force and (not output.is_dir() or any(output.iterdir())):
+        hint = "choose another one, or write into it with `--force`"
+        raise BitspecError(error("file-exists", f"`{output}` is there already", help=hint))
+    folder = model_folder(trial.model.source, trial.model.revision, base=base, on_fetch=on_fetch)
+    assert folder is not None
+    if model_fingerprint(folder, cache=cache_folder()) != trial.model_fingerprint:
+        hint = "find the model as it was, or train the trial again on this one with `bitspec run`"
+        raise BitspecError(
+            error(
+                "model-changed",
+                f"the model `{trial.model.source}` is not the one that this trial began with",
+                help=hint,
+            )
+        )
+    from bitspec.training.model import prepare, save
+    from bitspec.training.state import apply
+    from bitspec.training.tasks import read_task
+
+    examples = read_task(trial.task, base=base, data_dir=data_dir, cache=cache_folder(), on_fetch=on_fetch)
+    prepared = prepare(folder, examples.outputs)
+    apply(prepared.model, values)
+    try:
+        save(prepared, output, examples.classes)
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        refused = error("unwritable", f"`{output}` cannot be written: {why}", help="choose another folder")
+        raise BitspecError(refused) from problem
+    return output
+
+
+def _no_values(key: str, status: str, message: str | None) -> Diagnostic:
+    if status != "finished":
+        return error("no-values", f"the trial {key[:12]} {status}: {message}", help="run its study again")
+    hint = "train it again with `bitspec run SPEC --keep-values`"
+    return error("no-values", f"the trained values of the trial {key[:12]} were not kept", help=hint)

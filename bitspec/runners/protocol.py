@@ -1,0 +1,40 @@
+"""What a runner is: it takes packs of trials and says what happens. It stores nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from bitspec.ir.events import Event
+from bitspec.ir.study import Study
+from bitspec.ir.trials import Planned
+
+#: Trials that are trained together.
+Pack: TypeAlias = tuple[Planned, ...]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the packs of a study have in common; plain data, so that it can be sent to another process.
+
+    Paths in the spec are relative to `base`; `data_dir` is a folder in the GLUE layout, or None for the hub.
+    `device` is a name of torch's (`cpu`, `cuda:1`), or None for the best there is.
+    """
+
+    study: Study
+    base: Path
+    data_dir: Path | None = None
+    device: str | None = None
+
+
+class Runner(Protocol):
+    """Runs packs of trials, and tells events as they happen: for each trial Started … Finished, or Failed.
+
+    A trial that fails does not stop the others.
+    """
+
+    def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
+        """Run all packs. The caller may stop between two events."""
+        ...

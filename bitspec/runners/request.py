@@ -1,0 +1,98 @@
+"""What a user asks for: a study, what of it, and where data and results are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bitspec.diagnostics import BitspecError, did_you_mean, error
+from bitspec.ir.study import Model, Study
+from bitspec.runners.plan import VALUES_NOT_KEPT, Plan, plan
+from bitspec.runners.protocol import Work
+from bitspec.store.store import Store
+
+
+@dataclass(frozen=True)
+class Request:
+    """A study that passed its check, and how it is to be run.
+
+    `spec` is where it was read from, `text` what stands there. `settings` take the place of the spec's for every
+    trial; `only` names strategies and tasks. `data_dir` is a folder in the GLUE layout, or None for the hub. With
+    `keep_values`, the trained values of every trial are kept, and trials that are finished without are run again.
+    """
+
+    study: Study
+    store: Store
+    spec: Path
+    text: str = ""
+    settings: Mapping[str, int | float | str] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    data_dir: Path | None = None
+    device: str | None = None
+    keep_values: bool = False
+
+    @property
+    def base(self) -> Path:
+        """The folder to which the spec's paths are relative."""
+        return self.spec.parent
+
+    @property
+    def work(self) -> Work:
+        """The request as a runner takes it."""
+        return Work(self.study, self.base, self.data_dir, self.device)
+
+    def plan(
+        self, *, fetch: bool = False, on_fetch: Callable[[str], AbstractContextManager[None]] | None = None
+    ) -> Plan:
+        """What is to be done; see `plan.plan`."""
+        statuses = self.store.statuses()
+        if self.keep_values:
+            statuses |= dict.fromkeys(statuses.keys() - self.store.kept(), VALUES_NOT_KEPT)
+        return plan(
+            self.study,
+            statuses,
+            base=self.base,
+            data_dir=self.data_dir,
+            settings=self.settings,
+            only=self.only,
+            fetch=fetch,
+            on_fetch=on_fetch,
+        )
+
+    def begin(self, planned: Plan, command: str) -> int:
+        """Put down in the store that the run begins, and return its number."""
+        return self.store.begin(
+            self.study,
+            planned.cells,
+            spec=str(self.spec),
+            spec_text=self.text,
+            command=command,
+            whole=not self.only,
+        )
+
+
+def narrowed(study: Study, *, models: tuple[str, ...], seeds: tuple[int, ...] | None, only: tuple[str, ...]) -> Study:
+    """A study with other models and seeds, if they are given.
+
+    Raises BitspecError if there is nothing in it to run, or `only` names what it does not have.
+    """
+    if study.name is None:
+        raise BitspecError(
+            error(
+                "nothing-to-run",
+                "this spec has groups and strategies for other specs to use, and no study",
+                study.span,
+                help="run a spec that has a `study` and brings this one in with `use`",
+            )
+        )
+    for name in only:
+        if name not in study.strategy_names and study.task_called(name) is None:
+            names = [*(strategy.name for strategy in study.strategies), *(task.name for task in study.tasks)]
+            hint = did_you_mean(name, names) or "`bitspec show` lists the strategies, and `bitspec check` the tasks"
+            raise BitspecError(error("unknown-name", f"the study has no strategy or task called `{name}`", help=hint))
+    if models:
+        chosen = tuple(Model(name=source, source=source) for source in dict.fromkeys(models))
+        study = study.model_copy(update={"models": chosen})
+    return study if seeds is None else study.model_copy(update={"seeds": seeds})
