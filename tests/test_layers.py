@@ -78,7 +78,7 @@ ONLY_IN = {
     ("parameters", "transformers"): {"structure"},
     ("parameters", "huggingface_hub"): {"hub"},
     ("training", "huggingface_hub"): {"hub"},
-    ("training", "datasets"): {"hub"},
+    ("training", "datasets"): {"hub", "metrics"},
     ("training", "evaluate"): {"metrics"},
     ("parameters", "safetensors"): {"weights"},
     ("parameters", "platformdirs"): {"cache"},

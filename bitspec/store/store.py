@@ -129,8 +129,8 @@ class Store:
         """Keep a finished trial, in one transaction; once this returns, it is never lost.
 
         `values` are kept beside it, if they are given. `model_source` and `model_revision` take the place of the
-        spec's where more is known of them. Returns False where the trial was finished before: then nothing is changed, but
-        that its values are kept from now on, if they are given and were not.
+        spec's where more is known of them. Returns False where the trial was finished before: then nothing is changed,
+        but that its values are kept from now on, if they are given and were not.
         """
         assert result.key == planned.key
         training = _training(run, planned, started, model_source, model_revision, result)

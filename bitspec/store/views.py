@@ -31,7 +31,7 @@ class View:
 
     def _select(self, condition: str) -> str:
         columns = ", ".join(f'{expression} AS "{column}"' for column, (expression, _) in self.columns.items())
-        return f"SELECT {columns} {self.source} WHERE {condition} {self.group}".rstrip()  # noqa: S608 - our own words
+        return f"SELECT {columns} {self.source} WHERE {condition} {self.group}".rstrip()
 
 
 _LATEST = "cell.current AND cell.study = (SELECT study FROM base.runs ORDER BY run DESC LIMIT 1)"
@@ -231,7 +231,8 @@ VIEWS: Final[Mapping[str, View]] = MappingProxyType(
         "strategies": View(
             "a strategy of the latest study",
             _STRATEGY_COLUMNS,
-            "FROM base.cells AS cell LEFT JOIN base.trials AS trial ON trial.key = cell.key AND trial.status = 'finished'",
+            "FROM base.cells AS cell LEFT JOIN base.trials AS trial "
+            "ON trial.key = cell.key AND trial.status = 'finished'",
             _LATEST,
             "GROUP BY cell.study, cell.strategy",
         ),
