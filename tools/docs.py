@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -128,14 +128,22 @@ def _limits() -> str:
     )
 
 
-def _options() -> str:
-    lines = []
+def _commands() -> Iterator[tuple[str, click.Command, str]]:
     context = click.Context(cli)
-    for name in COMMANDS:
+    for name, meaning in COMMANDS.items():
         command = cli.get_command(context, name)
         assert command is not None
+        yield name, command, meaning
+        if isinstance(command, click.Group):
+            for part, of_group in command.commands.items():
+                yield f"{name} {part}", of_group, of_group.get_short_help_str(100)
+
+
+def _options() -> str:
+    lines = []
+    for name, command, meaning in _commands():
         usage = " ".join(command.collect_usage_pieces(click.Context(command)))
-        lines += [f"**`bitspec {name} {usage}`**: {COMMANDS[name]}", ""]
+        lines += [f"**`bitspec {name} {usage}`**: {meaning}", ""]
         options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
         rows = [(_codes([*option.opts, *option.secondary_opts]), _said(option)) for option in options]
         lines += [_table(("option", "meaning"), rows)] if rows else []

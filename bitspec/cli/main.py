@@ -22,6 +22,7 @@ COMMANDS = {
     "plan": "Say what `run` would train, and why.",
     "run": "Train what is new in a study, and keep the results.",
     "query": "Ask the results a question.",
+    "plot": "Draw a chart of the results.",
     "export": "Write a trial as a model folder of transformers.",
     "fmt": "Put specs into the one canonical layout.",
     "new": "Write a first spec: leave out one role at a time.",

@@ -182,6 +182,18 @@ def test_the_first_success_stays_with_its_values(lab: Lab) -> None:
     assert [path.name for path in (lab.store.folder / "values").iterdir()] == [f"{cell.key}.safetensors"]
 
 
+def test_a_trial_that_is_trained_once_more_for_its_values_keeps_its_numbers(lab: Lab) -> None:
+    cell = lab.begin()[0]
+    assert lab.record(cell)
+    before = lab.rows("SELECT * EXCLUDE (values_file) FROM trials")
+    assert not lab.record(cell, values=trained_values(), seconds=99.0)
+    assert lab.rows("SELECT * EXCLUDE (values_file) FROM trials") == before
+    assert lab.store.trial(cell.key).has_values
+    kept = lab.store.values(cell.key)
+    assert kept is not None
+    assert kept.count == trained_values().count
+
+
 def test_values_are_in_place_when_their_trial_is(lab: Lab) -> None:
     with_values, without = lab.begin()[:2]
     lab.record(with_values, values=trained_values())

@@ -1,0 +1,149 @@
+"""How far training moved each role in each layer: the numbers of the paper's Figures 4–15."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bitspec.diagnostics import BitspecError, error
+from bitspec.report.choices import Ask, Cells, Choice, Chosen, asking, choose
+from bitspec.store.views import VIEWS
+
+#: How the paper writes the kinds: b_q, g_ln1; W for matrices. An embedding is what its role says already.
+_PREFIXES: Final = {"bias": "b_", "gamma": "g_", "matrix": "W_", "embedding": "", "other": "other_"}
+
+
+_MOVED: Final = (
+    "SELECT model, task, strategy, tensor, role, layer, kind, max(entries), sum(change) "  # noqa: S608
+    f"FROM ({VIEWS['changes'].of_study()}) GROUP BY ALL ORDER BY ALL"
+)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A tensor that was trained, and its mean absolute change over all its entries, summed over seeds."""
+
+    tensor: str
+    role: str | None
+    layer: int | None
+    kind: str
+    entries: int
+    change: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A role and kind: its mean absolute change in each layer (None where it has no such tensor), and in all.
+
+    A row of what lies outside the layers has no cells.
+    """
+
+    label: str
+    cells: tuple[float | None, ...]
+    average: float
+
+    @property
+    def total(self) -> float:
+        """What rows are sorted by: the sum over the layers."""
+        found = [cell for cell in self.cells if cell is not None]
+        return sum(found) if found else self.average
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The changes of one strategy on one task and model, as means over its runs; the row that moved most is first."""
+
+    cells: Cells
+    layers: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """All panels of a figure, and what has none.
+
+    `unmoved` are titles of strategies that train nothing of the base model, `unfinished` those without a finished
+    trial on some task or model.
+    """
+
+    chosen: Chosen
+    panels: tuple[Panel, ...]
+    unmoved: tuple[str, ...]
+    unfinished: tuple[str, ...]
+
+    @property
+    def largest(self) -> float:
+        """The largest value of all cells."""
+        return max(value for panel in self.panels for row in panel.rows for value in (*_there(row.cells), row.average))
+
+
+def read_changes(store: Path, choice: Choice) -> Changes:
+    """The changes of a study's strategies. Raises BitspecError if there is nothing to show."""
+    return asking(store, lambda ask: _read(ask, choice))
+
+
+def _read(ask: Ask, choice: Choice) -> Changes:
+    chosen = choose(ask, choice)
+    rows = ask(_MOVED, (chosen.study,))
+    moved: defaultdict[tuple[str, str, str], list[Moved]] = defaultdict(list)
+    layers: defaultdict[str, int] = defaultdict(int)
+    for model, task, strategy, *rest in rows:
+        tensor = Moved(*rest)
+        moved[model, task, strategy].append(tensor)
+        layers[model] = max(layers[model], 0 if tensor.layer is None else tensor.layer + 1)
+    panels: list[Panel] = []
+    unmoved: dict[str, None] = {}
+    unfinished: dict[str, None] = {}
+    for cells in chosen.cells:
+        tensors = moved[cells.model, cells.task, cells.strategy]
+        if not cells.finished:
+            unfinished[cells.title] = None
+        elif not tensors:
+            unmoved[cells.title] = None
+        else:
+            panels.append(Panel(cells, layers[cells.model], _rows(tensors, cells.finished, layers[cells.model])))
+    if not panels:
+        message = (
+            f"{', '.join(f'`{title}`' for title in unmoved)} trained nothing of the base model, so nothing changed"
+        )
+        raise BitspecError(error("nothing-trained", message, help="choose other strategies with `--strategy`"))
+    return Changes(chosen, tuple(panels), tuple(unmoved), tuple(unfinished))
+
+
+def _rows(tensors: Sequence[Moved], runs: int, layers: int) -> tuple[Row, ...]:
+    by_label: defaultdict[str, list[Moved]] = defaultdict(list)
+    for tensor in tensors:
+        by_label[label(tensor)].append(tensor)
+    rows = [
+        Row(
+            name,
+            tuple(_mean((one for one in group if one.layer == layer), runs) for layer in range(layers))
+            if any(one.layer is not None for one in group)
+            else (),
+            _mean(group, runs) or 0.0,
+        )
+        for name, group in by_label.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.total, row.label)))
+
+
+def _mean(tensors: Iterable[Moved], runs: int) -> float | None:
+    # Over all entries and all runs: a sample that passed a tensor over in one of them left it as it was, a change of 0.
+    group = list(tensors)
+    entries = sum(one.entries for one in group)
+    return sum(one.entries * one.change for one in group) / entries / runs if entries else None
+
+
+def label(tensor: Moved) -> str:
+    """What the row of a tensor is called: `b_q`, or the tensor's name, `*` for the layer's number, without a role."""
+    if tensor.role is not None:
+        return _PREFIXES.get(tensor.kind, f"{tensor.kind}_") + tensor.role
+    parts = tensor.tensor.split(".")
+    return ".".join("*" if part == str(tensor.layer) else part for part in parts)
+
+
+def _there(values: Iterable[Any]) -> list[float]:
+    return [value for value in values if value is not None]

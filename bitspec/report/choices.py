@@ -1,0 +1,162 @@
+"""Which study, tasks, strategies and models a figure is about, as users name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+from unicodedata import category
+
+from bitspec.diagnostics import BitspecError, Source, did_you_mean, error, listed
+from bitspec.query.connection import connect
+from bitspec.query.running import fetch
+from bitspec.store.views import VIEWS
+
+T = TypeVar("T")
+
+#: Asks the store for rows; its second argument is the parameters.
+Ask: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+
+_CELLS: Final = (
+    "SELECT model, task, strategy, any_value(title), min(position), count(*), "  # noqa: S608
+    f"count(*) FILTER (status = 'finished') FROM ({VIEWS['cells'].of_study()}) GROUP BY ALL"
+)
+
+#: Names that a message lists.
+_LISTED: Final = 12
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a figure is to show; what is empty means all there is, and no study the latest."""
+
+    tasks: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    study: str | None = None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a study that differ only in their seed: how many there are, how many of them are finished."""
+
+    model: str
+    task: str
+    strategy: str
+    title: str
+    position: int
+    planned: int
+    finished: int
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The cells that a figure shows, in the order of the spec, and the study that they are of."""
+
+    study: str
+    title: str | None
+    spec: str
+    cells: tuple[Cells, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it shows."""
+        return tuple(dict.fromkeys(cells.model for cells in self.cells))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that it shows."""
+        return tuple(dict.fromkeys(cells.task for cells in self.cells))
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies that it shows."""
+        return tuple(dict.fromkeys(cells.strategy for cells in self.cells))
+
+
+def choose(ask: Ask, choice: Choice) -> Chosen:
+    """The cells that a choice stands for.
+
+    Raises BitspecError if there is no such study, task, strategy or model, or if none of the cells is finished.
+    """
+    runs = ask("SELECT study, title, spec, models, tasks FROM studies ORDER BY run DESC", ())
+    if not runs:
+        hint = "train a study with `bitspec run SPEC`, or say where its results are with `--store`"
+        raise BitspecError(error("nothing-finished", "the store has no study yet", help=hint))
+    known = list(dict.fromkeys(run[0] for run in runs))
+    study = known[0] if choice.study is None else _one(choice.study, known, "study", "in the store")
+    _, title, spec, model_order, task_order = next(run for run in runs if run[0] == study)
+    rows = ask(_CELLS, (study,))
+    cells = sorted(
+        (Cells(*row) for row in rows),
+        key=lambda one: (
+            _place(one.model, model_order),
+            one.position,
+            one.strategy,
+            _place(one.task, task_order),
+        ),
+    )
+    where = f"in the study `{study}`"
+    models = {_one(name, (one.model for one in cells), "model", where) for name in choice.models}
+    tasks = {_task(name, (one.task for one in cells), where) for name in choice.tasks}
+    strategies = {_strategy(name, cells, where) for name in choice.strategies}
+    chosen = tuple(
+        one
+        for one in cells
+        if (not models or one.model in models)
+        and (not tasks or one.task in tasks)
+        and (not strategies or one.strategy in strategies)
+    )
+    if not any(one.finished for one in chosen):
+        what = f"of {listed(sorted(strategies), 'and')} " if strategies else ""
+        on = f" on {listed(sorted(tasks), 'and')}" if tasks else ""
+        message = f"no trial {what}is finished{on} {where}"
+        raise BitspecError(error("nothing-finished", message, help=f"train them with `bitspec run {spec}`"))
+    return Chosen(study, title, spec, chosen)
+
+
+def asking(store: Path, answer: Callable[[Ask], T]) -> T:
+    """What `answer` makes of the store's rows; the store is open for as long as that takes."""
+    with connect(store) as connection:
+
+        def ask(sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+            rows = fetch(connection, Source("<figure>", sql), parameters).rows
+            return [tuple(_printable(value) for value in row) for row in rows]
+
+        return answer(ask)
+
+
+def _printable(value: Any) -> Any:
+    # Stores come from strangers: their control characters must reach neither a terminal nor a file.
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(char) in {"Cc", "Cf", "Cs"} else char for char in value)
+
+
+def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
+    # The latest run may have been narrowed: what it did not cover comes after.
+    return (order.index(name) if name in order else len(order), name)
+
+
+def _one(name: str, known: Iterable[str], what: str, where: str) -> str:
+    names = list(dict.fromkeys(known))
+    if name in names:
+        return name
+    few = f"there are {listed(names, 'and')}" if len(names) > 1 else f"there is only {listed(names)}"
+    hint = did_you_mean(name, names) or (few if len(names) <= _LISTED else f"there are {len(names):,} of them")
+    raise BitspecError(error("unknown-name", f"there is no {what} called `{name}` {where}", help=hint))
+
+
+def _task(name: str, known: Iterable[str], where: str) -> str:
+    # `rte` finds `builtin/rte` too, unless both are there.
+    names = list(dict.fromkeys(known))
+    short = {task.rpartition("/")[2]: task for task in reversed(names)}
+    return name if name in names else short.get(name) or _one(name, names, "task", where)
+
+
+def _strategy(name: str, cells: Sequence[Cells], where: str) -> str:
+    # By its name, or as reports call it.
+    titles = {one.title: one.strategy for one in cells}
+    names = list(dict.fromkeys(one.strategy for one in cells))
+    return name if name in names else titles.get(name) or _one(name, names, "strategy", where)

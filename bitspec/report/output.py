@@ -1,0 +1,93 @@
+"""Charts as files: a page that works without a network, SVG, PNG, or Vega-Lite's own JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
+
+#: Pixels of a PNG for each of the chart's own.
+_PNG_SCALE: Final = 2
+
+#: The page asks nobody for anything, and the chart's menu leads nowhere either.
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; \
+style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+</head>
+<body>
+<div id="chart"></div>
+<script>{program}</script>
+<script>
+const chart = {chart};
+const actions = {{export: true, source: false, compiled: false, editor: false}};
+vegaEmbed("#chart", chart, {{renderer: "svg", actions}}).catch(console.error);
+</script>
+</body>
+</html>
+"""
+
+
+def _html(chart: Mapping[str, Any], title: str) -> bytes:
+    import vl_convert
+
+    # A title from a spec must not end the script that it stands in.
+    text = json.dumps(chart, ensure_ascii=False).replace("<", "\\u003c")
+    return _PAGE.format(
+        title=html.escape(title), program=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), chart=text
+    ).encode()
+
+
+def _svg(chart: Mapping[str, Any], _: str) -> bytes:
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(dict(chart), allowed_base_urls=[]).encode()
+
+
+def _png(chart: Mapping[str, Any], _: str) -> bytes:
+    import vl_convert
+
+    return vl_convert.vegalite_to_png(dict(chart), scale=_PNG_SCALE, allowed_base_urls=[])
+
+
+def _json(chart: Mapping[str, Any], _: str) -> bytes:
+    return json.dumps(chart, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+#: The forms of a chart by the endings of files.
+FORMS: Final[Mapping[str, Callable[[Mapping[str, Any], str], bytes]]] = MappingProxyType(
+    {".html": _html, ".svg": _svg, ".png": _png, ".json": _json}
+)
+
+
+def check_form(path: Path) -> None:
+    """Raise BitspecError if a file's ending stands for no form of a chart."""
+    if path.suffix.lower() in FORMS:
+        return
+    wrong = f"`{path.suffix}` is no form of a chart" if path.suffix else f"`{path}` has no ending that says its form"
+    hint = did_you_mean(path.suffix, FORMS) or f"give it the ending {listed(FORMS)}"
+    raise BitspecError(error("unknown-form", wrong, help=hint))
+
+
+def save(chart: Mapping[str, Any], path: Path, title: str) -> None:
+    """Write a Vega-Lite chart to a file, in the form that its ending stands for; `title` is that of a page.
+
+    Raises BitspecError if there is no such form, or the file cannot be written.
+    """
+    check_form(path)
+    content = FORMS[path.suffix.lower()](chart, title)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as problem:
+        message = f"`{path}` cannot be written: {problem.strerror or problem}"
+        raise BitspecError(error("unwritable-file", message, help="choose another place with `-o`")) from None
