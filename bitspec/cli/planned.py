@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitspec.cli.tables import console
-from bitspec.runners.execute import SMALL
+from bitspec.runners.protocol import KEPT
 
 if TYPE_CHECKING:
     from bitspec.api import Shown
@@ -77,7 +77,7 @@ def _disk(plan: Plan, shown: Shown) -> int:
     counts: dict[tuple[str, str], int] = {}
     for summary in shown.models:
         for strategy in summary.strategies:
-            is_small = strategy.percent[1] <= SMALL
+            is_small = strategy.percent[1] <= KEPT
             counts[summary.model, strategy.name] = strategy.most if is_small else 0
     values = sum(counts.get((cell.trial.model.source, cell.trial.strategy), 0) for cell in plan.new)
     return ROWS * len(plan.new) + VALUE * values

@@ -14,18 +14,27 @@ from bitspec.cli.options import study_options
 if TYPE_CHECKING:
     from bitspec.runners.execute import Outcome
     from bitspec.runners.plan import Plan
+    from bitspec.runners.protocol import Runner
     from bitspec.runners.request import Request
 
 #: Exit code when a trial failed; the others went on.
 TRIAL_FAILED = 1
+#: Exit code when the user stopped the run, as shells have it.
+INTERRUPTED = 130
 
 
 @click.command("run", epilog="Example: bitspec run specs/quickstart.bspec")
 @study_options
 @click.option("--device", metavar="DEVICE", help="cpu, cuda or cuda:1.  [default: the GPU, if there is one]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Processes that train at once.  [default: one a core where models are small and there is no GPU, else 1]",
+)
 @click.option("--keep-values", is_flag=True, help="Keep the trained values of every trial, however many they are.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, as `bitspec plan` does.")
-def command(device: str | None, keep_values: bool, dry_run: bool, **options: Any) -> int:
+def command(device: str | None, workers: int | None, keep_values: bool, dry_run: bool, **options: Any) -> int:
     """Train every trial of a study that is not finished yet, and keep its results in the store.
 
     A trial is a model, a task, a strategy and a seed with their settings. The same trial is never trained twice, in
@@ -38,6 +47,7 @@ def command(device: str | None, keep_values: bool, dry_run: bool, **options: Any
     from bitspec.cli.output import print_diagnostics
     from bitspec.cli.planned import print_plan
     from bitspec.cli.progress import fetching
+    from bitspec.runners.local import LocalRunner
 
     asked, diagnostics = request(**options, device=device, keep_values=keep_values)
     if not dry_run:
@@ -54,12 +64,11 @@ def command(device: str | None, keep_values: bool, dry_run: bool, **options: Any
         asked.store.end(number)
         click.echo(f"nothing to train: {_all(len(plan.done))} of {asked.study.name} finished before; {_where(asked)}")
         return 0
-    return _train(asked, plan, number)
+    return _train(asked, plan, number, LocalRunner(workers))
 
 
-def _train(asked: Request, plan: Plan, number: int) -> int:
+def _train(asked: Request, plan: Plan, number: int, runner: Runner) -> int:
     from bitspec.runners.execute import execute
-    from bitspec.runners.local import LocalRunner
     from bitspec.runners.progress import Watch, duration
 
     began = time.monotonic()
@@ -67,12 +76,10 @@ def _train(asked: Request, plan: Plan, number: int) -> int:
     click.echo(f"{asked.study.name}: {_count(len(plan.new))} to train{done}", err=True)
     with Watch(len(plan.new)) as watch:
         try:
-            outcome = execute(
-                plan, asked.work, LocalRunner(), asked.store, run=number, keep_values=asked.keep_values, report=watch
-            )
+            outcome = execute(plan, asked.work, runner, asked.store, run=number, report=watch)
         except KeyboardInterrupt:
             click.echo(f"stopped; what is finished is kept in {asked.store.folder}: run the same to go on", err=True)
-            raise
+            return INTERRUPTED
     click.echo(f"{_count(len(outcome.finished))} finished in {duration(time.monotonic() - began)}; {_where(asked)}")
     return _failures(outcome)
 

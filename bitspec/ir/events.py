@@ -120,11 +120,11 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial is done; `values` are what it trained."""
+    """A trial is done; `values` are what it trained, where they are to be kept."""
 
     key: str
     result: Result
-    values: TrainedValues
+    values: TrainedValues | None
 
 
 @dataclass(frozen=True)

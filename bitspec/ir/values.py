@@ -15,8 +15,7 @@ from bitspec.ir.masks import Mask, Shape
 class TrainedTensor:
     """The trained entries of one tensor.
 
-    `shape` is the whole tensor's. `values` is flat: for Whole, row-major; for Rows and Cols, the lines one after
-    the other; for Entries, in the order of the indices; for AllBut, those that are not left out, in row-major order.
+    `shape` is the whole tensor's. `values` is flat: the masked entries in row-major order, whatever the mask.
     """
 
     shape: Shape

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
 
 from bitspec.ir.events import Event, Failed, Finished, Started
 from bitspec.ir.trials import Planned
 from bitspec.runners.plan import Plan
 from bitspec.runners.protocol import Runner, Work
 from bitspec.store.store import Store
-
-#: Trained values are kept when they are at most this part of the model's, in percent.
-SMALL: Final = 5.0
 
 
 @dataclass
@@ -32,12 +28,10 @@ def execute(
     store: Store,
     *,
     run: int,
-    keep_values: bool,
     report: Callable[[Planned, Event], None] = lambda _planned, _event: None,
 ) -> Outcome:
     """Train what is new in a plan, as the `run` of that number in the store.
 
-    `keep_values` keeps the trained values of every trial, not only of those that train a small part of the model.
     `report` is told every event. A trial that fails does not stop the others. Raises BitspecError if the store cannot
     be written to; what was finished before is kept.
     """
@@ -50,9 +44,7 @@ def execute(
             case Started():
                 started[event.key] = _now()
             case Finished():
-                is_small = 100 * event.values.count <= SMALL * _model_size(event)
-                values = event.values if keep_values or is_small else None
-                store.record(run, planned, event.result, values, started=started[event.key])
+                store.record(run, planned, event.result, event.values, started=started[event.key])
                 outcome.finished.append(planned)
             case Failed():
                 store.record_failure(run, planned, event, started=started.get(event.key, _now()))
@@ -62,12 +54,6 @@ def execute(
         report(planned, event)
     store.end(run)
     return outcome
-
-
-def _model_size(event: Finished) -> float:
-    result = event.result
-    # Where nothing is selected, only the head is trained, which is small beside any model.
-    return result.trainable * 100 / result.percent if result.percent else float("inf")
 
 
 def _now() -> datetime:

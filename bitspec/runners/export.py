@@ -32,7 +32,9 @@ def export(
     values = store.values(trial.key) if trial.status == "finished" else None
     if values is None:
         raise BitspecError(_no_values(trial.key, trial.status, trial.message))
-    if output.exists() and not force and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and not output.is_dir():
+        raise BitspecError(error("file-exists", f"`{output}` is a file", help="choose another name for the folder"))
+    if output.exists() and not force and any(output.iterdir()):
         hint = "choose another one, or write into it with `--force`"
         raise BitspecError(error("file-exists", f"`{output}` is there already", help=hint))
     folder = model_folder(trial.model.source, trial.model.revision, base=base, on_fetch=on_fetch)
@@ -51,6 +53,10 @@ def export(
     from bitspec.training.tasks import read_task
 
     examples = read_task(trial.task, base=base, data_dir=data_dir, cache=cache_folder(), on_fetch=on_fetch)
+    if examples.fingerprint != trial.data_fingerprint:
+        message = f"the data of `{trial.task.name}` is not that of this trial, which names the classes"
+        hint = "find the data as it was, or train the trial again on this one with `bitspec run`"
+        raise BitspecError(error("data-changed", message, help=hint))
     prepared = prepare(folder, examples.outputs)
     apply(prepared.model, values)
     try:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from bitspec.diagnostics import BitspecError, is_error
+from bitspec.diagnostics import BitspecError, error, is_error
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.events import Change, EpochEnded, Event, Failed, Finished, Result
 from bitspec.ir.masks import Mask, Selected, Whole
@@ -19,7 +19,8 @@ from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.parameters.select import Selector
-from bitspec.runners.protocol import Pack, Work
+from bitspec.runners.protocol import KEPT, Pack, Work
+from bitspec.runners.workers import SMALL_MODEL, cores, run_in_processes
 
 if TYPE_CHECKING:
     from bitspec.training.encoding import Encoded
@@ -27,16 +28,49 @@ if TYPE_CHECKING:
     from bitspec.training.loop import Training
     from bitspec.training.model import Prepared
 
+#: Trials that are worth starting several processes for, which takes seconds.
+FEW: Final = 8
+
 
 class LocalRunner:
-    """Trains in this process. Models, data and selections are kept from one trial to the next."""
+    """Trains on this machine: in this process, or in several (`workers`) that share its cores.
+
+    Without a number, several where trials are small and there is no GPU. Models, data and selections are kept from one
+    trial to the next.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers
 
     def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
         """Run all packs, each trial by itself."""
+        workers = min(_fitting(work, packs) if self.workers is None else self.workers, len(packs))
+        if workers > 1:
+            yield from run_in_processes(work, packs, workers)
+            return
         bench = Bench(work)
         for pack in packs:
-            for planned in pack:
-                yield from _attempt(bench, planned)
+            yield from run_pack(bench, pack)
+
+
+def _fitting(work: Work, packs: Sequence[Pack]) -> int:
+    """How many processes fit a study: one for each core, where all models are small and the device is the CPU."""
+    from bitspec.training.devices import device
+
+    if cores() == 1 or len(packs) < FEW or device(work.device).type != "cpu":
+        return 1
+    folders = {
+        model_folder(model.source, model.revision, base=work.base)
+        for model in {planned.trial.model for pack in packs for planned in pack}
+    }
+    sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders if folder]
+    return cores() if max(sizes, default=0) <= SMALL_MODEL else 1
+
+
+def run_pack(bench: Bench, pack: Pack) -> Iterator[Event]:
+    """Run the trials of a pack, each by itself."""
+    for planned in pack:
+        yield from _attempt(bench, planned)
 
 
 def _attempt(bench: Bench, planned: Planned) -> Iterator[Event]:
@@ -52,7 +86,7 @@ def _attempt(bench: Bench, planned: Planned) -> Iterator[Event]:
         yield Failed(planned.key, "failed", first.message, first.help)
     except MemoryError:
         yield Failed(planned.key, "failed", "the memory of this machine is full", "try a smaller batch_size")
-    except RuntimeError as problem:
+    except Exception as problem:
         full = "out of memory" in str(problem).lower()
         hint = "try a smaller batch_size, or a larger device" if full else None
         yield Failed(planned.key, "failed", _one_line(problem), hint)
@@ -83,12 +117,14 @@ class Bench:
         prepared = self._prepared(trial.model, examples.outputs)
         facts = self._catalogue(trial.model)
         selected, masks = self._masks(planned, facts, prepared)
+        fingerprint = self._check_unchanged(planned, examples)
         training, *validation = self._encoded(trial.model, trial.task, trial.settings.max_length)
         began = time.perf_counter()
         run = Training(
             prepared,
             key=planned.key,
-            task=trial.task.name,
+            # The name of a task of one's own is not in the key: what it is called must not change its head.
+            task=trial.task.name if trial.task.data is None else examples.fingerprint,
             training=training,
             validation=tuple(validation),
             masks=masks,
@@ -117,12 +153,22 @@ class Bench:
                 device=device_name(self.device),
                 threads=threads(),
                 pack=(planned.key,),
-                model_fingerprint=model_fingerprint(self._folder(trial.model), cache=cache_folder()),
+                model_fingerprint=fingerprint,
                 data_fingerprint=examples.fingerprint,
             )
-            yield Finished(planned.key, result, run.state.trained())
+            is_kept = self.work.keep_values or result.percent <= KEPT
+            yield Finished(planned.key, result, run.state.trained() if is_kept else None)
         finally:
             run.close()
+
+    def _check_unchanged(self, planned: Planned, examples: Examples) -> str:
+        """The model's fingerprint. Raises BitspecError if the trial would not be the one that its key stands for."""
+        trial = planned.trial
+        fingerprint = model_fingerprint(self._folder(trial.model), cache=cache_folder())
+        if trial.key(fingerprint, examples.fingerprint) == planned.key:
+            return fingerprint
+        message = f"`{trial.model.source}` or the data of `{trial.task.name}` changed after the run was planned"
+        raise BitspecError(error("input-changed", message, help="run the same again"))
 
     def _masks(self, planned: Planned, facts: Catalogue, prepared: Prepared) -> tuple[Selected, dict[str, Mask]]:
         """What the strategy selects, and all that is trained, by full name: with the head, with the pooler if asked."""
@@ -160,9 +206,11 @@ class Bench:
         examples = self._examples(task)
         prepared = self._prepared(model, examples.outputs)
         splits = (examples.training, *examples.validation)
-        return tuple(
+        encoded = tuple(
             encode(split, prepared.tokenizer, max_length, regression=examples.outputs == 1) for split in splits
         )
+        _check_lengths(encoded, prepared.positions, task)
+        return encoded
 
     def _select(self, model: Model, prepared: Prepared, seed: int) -> Selector:
         facts = self._catalogue(model)
@@ -173,11 +221,19 @@ class Bench:
         return Selector(facts, seed, named=self.work.study.selections, canonical=self._canonical, values=values)
 
 
+def _check_lengths(splits: Sequence[Encoded], positions: int | None, task: Task) -> None:
+    # A device would end with an error of its own, after which it could not be used any more.
+    longest = max(int(split.lengths_N.max()) for split in splits)
+    if positions is not None and longest > positions:
+        message = f"an example of `{task.name}` has {longest:,} tokens, and the model takes {positions:,}"
+        raise BitspecError(error("too-many-tokens", message, help=f"write `max_length = {positions}`"))
+
+
 def _changes(run: Training, selected: Selected, facts: Catalogue) -> Iterator[Change]:
     slots = {slot.name: slot for slot in run.state.slots}
     for name, count in selected.counts.items():
         parameter = facts[name]
-        distance = run.state.distance(slots[facts.full_name(parameter)])
+        slot = slots[facts.full_name(parameter)]
         yield Change(
             tensor=name,
             role=parameter.role,
@@ -185,10 +241,14 @@ def _changes(run: Training, selected: Selected, facts: Catalogue) -> Iterator[Ch
             kind=parameter.kind,
             entries=parameter.numel,
             trained=count,
-            change=distance / parameter.numel,
-            trained_change=distance / count,
+            change=run.state.distance(slot) / parameter.numel,
+            # Of a pooler that is trained with the head, only what the strategy selects counts.
+            trained_change=run.state.distance(slot, selected[name]) / count,
         )
 
 
 def _one_line(problem: Exception) -> str:
-    return " ".join(str(problem).split())[:300] or type(problem).__name__
+    said = " ".join(str(problem).split())[:300]
+    if isinstance(problem, RuntimeError) and said:  # torch's way to say most things
+        return said
+    return f"{type(problem).__name__}: {said}" if said else type(problem).__name__

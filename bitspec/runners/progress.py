@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,6 +18,17 @@ from bitspec.ir.trials import Planned
 QUIET: Final = 10.0
 
 
+@dataclass
+class _Trial:
+    """A trial that is under way: `part` of it is done."""
+
+    epochs: int
+    steps: int
+    began: float
+    part: float = 0.0
+    score: float | None = None
+
+
 class Watch:
     """Tells a user about the events of a run, on standard error. Use it in a `with`.
 
@@ -28,15 +40,12 @@ class Watch:
         self.console = console or Console(stderr=True, highlight=False)
         self._total = total
         self._ended = 0
-        self._part = 0.0  # of the trial that is under way
-        self._epochs = self._steps = 1
-        self._score: float | None = None
+        self._under_way: dict[str, _Trial] = {}
         self._began = self._last_line = time.monotonic()
-        self._trial_began = self._began
         self._bar = Progress(
             TextColumn("{task.completed:.0f}/{task.total:.0f} trials"),
             BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -56,49 +65,49 @@ class Watch:
         """Take note of an event of a trial."""
         match event:
             case Started(epochs=epochs, steps=steps):
-                self._epochs, self._steps = epochs, steps
-                self._part, self._score = 0.0, None
-                self._trial_began = time.monotonic()
+                trial = self._under_way[event.key] = _Trial(epochs, steps, time.monotonic())
                 self._show(f"{name(planned)}  epoch 1/{epochs}")
             case Stepped(epoch=epoch, step=step, loss=loss):
-                self._part = (epoch - 1 + step / self._steps) / self._epochs
-                self._show(self._details(planned, epoch, loss))
+                trial = self._under_way[event.key]
+                trial.part = (epoch - 1 + step / trial.steps) / trial.epochs
+                self._show(self._details(planned, trial, epoch, loss))
             case EpochEnded(epoch=epoch):
-                self._part = epoch.number / self._epochs
-                self._score = epoch.score
-                self._show(self._details(planned, epoch.number, epoch.loss))
+                trial = self._under_way[event.key]
+                trial.part, trial.score = epoch.number / trial.epochs, epoch.score
+                details = self._details(planned, trial, epoch.number, epoch.loss)
+                self._show(details)
                 if not self.console.is_terminal and time.monotonic() - self._last_line > QUIET:
-                    self._line(Text(f"{self._counter()} {self._details(planned, epoch.number, epoch.loss)}"))
+                    self._line(Text(f"{self._counter()} {details}"))
             case Finished(result=result):
-                self._end()
-                took = duration(time.monotonic() - self._trial_began)
+                took = duration(time.monotonic() - self._under_way[event.key].began)
+                self._end(event.key)
                 left = f", {self._left()} left" if self._ended < self._total else ""
                 self._line(Text(f"{self._counter()} {name(planned)}: score {result.score:.2f} in {took}{left}"))
             case Failed(status=status, message=message):
-                self._end()
+                self._end(event.key)
                 self._line(Text(f"{self._counter()} {name(planned)} {status}: {message}", "red"))
 
-    def _end(self) -> None:
+    def _end(self, key: str) -> None:
         self._ended += 1
-        self._part = 0.0
+        self._under_way.pop(key, None)
         self._bar.update(self._task, completed=self._ended)
 
     def _counter(self) -> str:
         width = len(str(self._total))
         return f"[{min(self._ended, self._total):>{width}}/{self._total}]"
 
-    def _details(self, planned: Planned, epoch: int, loss: float) -> str:
-        score = f"  score {self._score:.2f}" if self._score is not None else ""
-        return f"{name(planned)}  epoch {epoch}/{self._epochs}  loss {loss:.4f}{score}  {self._left()} left"
+    def _details(self, planned: Planned, trial: _Trial, epoch: int, loss: float) -> str:
+        score = f"  score {trial.score:.2f}" if trial.score is not None else ""
+        return f"{name(planned)}  epoch {epoch}/{trial.epochs}  loss {loss:.4f}{score}  {self._left()} left"
 
     def _left(self) -> str:
-        done = self._ended + self._part
+        done = self._ended + sum(trial.part for trial in self._under_way.values())
         if done == 0:
             return "?"
         return duration((time.monotonic() - self._began) / done * (self._total - done))
 
     def _show(self, text: str) -> None:
-        self._bar.update(self._task, description=text.replace("[", r"\["))
+        self._bar.update(self._task, description=text)
 
     def _line(self, text: Text) -> None:
         self._last_line = time.monotonic()

@@ -41,7 +41,7 @@ class Request:
     @property
     def work(self) -> Work:
         """The request as a runner takes it."""
-        return Work(self.study, self.base, self.data_dir, self.device)
+        return Work(self.study, self.base, self.data_dir, self.device, self.keep_values)
 
     def plan(
         self, *, fetch: bool = False, on_fetch: Callable[[str], AbstractContextManager[None]] | None = None
@@ -49,7 +49,8 @@ class Request:
         """What is to be done; see `plan.plan`."""
         statuses = self.store.statuses()
         if self.keep_values:
-            statuses |= dict.fromkeys(statuses.keys() - self.store.kept(), VALUES_NOT_KEPT)
+            finished = {key for key, status in statuses.items() if status == "finished"}
+            statuses |= dict.fromkeys(finished - self.store.kept(), VALUES_NOT_KEPT)
         return plan(
             self.study,
             statuses,

@@ -29,3 +29,8 @@ def device_name(found: torch.device) -> str:
 def threads() -> int:
     """Threads on which torch computes, which its sums depend on."""
     return torch.get_num_threads()
+
+
+def use_threads(count: int) -> None:
+    """Compute on so many threads from here on."""
+    torch.set_num_threads(count)

@@ -32,7 +32,7 @@ class Encoded:
     """A split of a task in the tokens of a model.
 
     `columns` holds ids (and token types, where the model has them) as one int32 matrix each, padded on the right to
-    the longest of all; `lengths_N` counts the real tokens. `labels_N` are int64 classes, or floats of a regression.
+    the longest of all; `lengths_N` counts the real tokens. `labels_N` are int64 classes, or float64 of a regression.
     """
 
     name: str
@@ -69,5 +69,5 @@ def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int, *,
             for row, ids in enumerate(coded[name]):
                 matrix[row, : len(ids)] = ids
             columns[name] = torch.from_numpy(matrix)
-    labels = torch.tensor(split.labels, dtype=torch.float32 if regression else torch.int64)
+    labels = torch.tensor(split.labels, dtype=torch.float64 if regression else torch.int64)
     return Encoded(split.name, columns, torch.from_numpy(lengths), labels)

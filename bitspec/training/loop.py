@@ -28,7 +28,7 @@ Metrics = Callable[[str, list[float], list[float]], dict[str, float]]
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome, not a mistake
-    """The loss is no number any more."""
+    """The loss, of the training or of a validation set, is no number any more."""
 
 
 class Training:
@@ -140,7 +140,7 @@ class Training:
                 with self._precision():
                     logits_BC = model(**batch.inputs).logits
                 logits_NC.index_copy_(0, chosen_B, logits_BC.to("cpu", logits_NC.dtype))
-            losses.append(float(loss_of(logits_NC, split.labels_N)))
+            losses.append(_finite(loss_of(logits_NC, split.labels_N)))
             found.append(predictions(split, logits_NC))
             metrics |= self._metrics(split.name, list(found[-1].labels), list(found[-1].predictions))
         self.predictions = tuple(found)

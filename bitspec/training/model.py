@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from logging import CRITICAL
 from pathlib import Path
+from typing import Final
 
 import torch
+from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -18,6 +20,9 @@ from bitspec.diagnostics import BitspecError, error
 from bitspec.training.noise import ATTENTION, Noise, keyed, register
 
 _CPU = torch.device("cpu")
+
+#: What architectures call a table of learnt positions.
+_POSITIONS: Final = ("position_embeddings", "wpe")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class Prepared:
         """Full names of the head's parameters: those that lie outside the base model and are not tied into it."""
         base = {id(parameter) for parameter in self.model.base_model.parameters()}
         return tuple(name for name, parameter in self.model.named_parameters() if id(parameter) not in base)
+
+    @cached_property
+    def positions(self) -> int | None:
+        """Tokens of the longest text for which the model has positions; None if they are computed, as in Llama."""
+        for path, module in self.model.base_model.named_modules():
+            if isinstance(module, nn.Embedding) and path.rpartition(".")[2] in _POSITIONS:
+                # Where padding has a row of its own, as in RoBERTa, positions count from the row after it.
+                return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        return None
 
     @property
     def device(self) -> torch.device:

@@ -109,9 +109,13 @@ class Trainable:
         self.vector.grad = torch.zeros_like(self.vector)
         self.slots: list[Slot] = []
         self._hooks: list[RemovableHandle] = []
-        for (name, mask), start, size in zip(masks.items(), starts, sizes, strict=False):
-            slot = self._bind(name, parameters[name], mask, slice(int(start), int(start) + size))
-            self.slots.append(slot)
+        try:
+            for (name, mask), start, size in zip(masks.items(), starts, sizes, strict=False):
+                slot = self._bind(name, parameters[name], mask, slice(int(start), int(start) + size))
+                self.slots.append(slot)
+        except BaseException:  # a hook that stays would take the gradients of the trials to come
+            self.close()
+            raise
 
     def _bind(self, name: str, parameter: nn.Parameter, mask: Mask, place: slice) -> Slot:
         assert self.vector.grad is not None
@@ -153,10 +157,17 @@ class Trainable:
             slot.scatter(slot.values)
 
     @torch.no_grad()
-    def distance(self, slot: Slot) -> float:
-        """Sum of the absolute differences between a tensor's values before training and now."""
+    def distance(self, slot: Slot, within: Mask | None = None) -> float:
+        """Sum of the absolute differences between a tensor's values before training and now.
+
+        With `within`, only of the entries of that mask; it is the slot's own, or the whole tensor is trained.
+        """
         before = slot.pretrained.reshape(-1) if slot.before is None else slot.before
-        return float((slot.values.double() - before.double()).abs().sum())
+        moved = (slot.values.double() - before.double()).abs()
+        if within is not None and within != slot.mask:
+            assert isinstance(slot.mask, Whole)
+            moved = moved[torch.from_numpy(_places(within, tuple(slot.parameter.shape))).to(moved.device)]
+        return float(moved.sum())
 
     def trained(self) -> TrainedValues:
         """A copy of the trained values."""

@@ -1,0 +1,110 @@
+"""`bitspec query`: a question to the results, in the short form or in SQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from bitspec.cli.options import store_option
+from bitspec.cli.output import print_diagnostics
+from bitspec.diagnostics import BitspecError, error
+
+#: Rows of a table that are shown; nobody reads more.
+_ROWS = 1000
+
+#: Exit code when a query cannot even be stopped.
+_STUCK = 2
+
+
+@click.command("query", epilog='Example: bitspec query "select mean(score), n by strategy, task"')
+@click.argument("query", required=False)
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "markdown", "latex"]),
+    default="table",
+    show_default=True,
+    help="How the answer is written; csv and json have every digit.",
+)
+@store_option
+@click.option("--explain", is_flag=True, help="Print the SQL of the query, and do not run it.")
+@click.option(
+    "--schema",
+    is_flag=False,
+    flag_value="",
+    metavar="[VIEW]",
+    help="List the views, or what the columns of one mean.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True, max=86400),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop the query after so long.",
+)
+def command(query: str | None, form: str, store: Path, explain: bool, schema: str | None, timeout: float) -> int:
+    """Ask the results a question, such as "select avg(score) by strategy"; `-` reads it from standard input.
+
+    In the short form the columns after `by` come first, and `scores` is read where there is no `from`. A query with
+    a `from` and no bare `by` is plain SQL. Either only reads, and reaches nothing but the store.
+    """
+    from bitspec.query import answer
+    from bitspec.query.connection import StillRunningError
+    from bitspec.query.running import bounded_memory
+
+    if schema is not None:
+        _write(answer.schema(schema or None), form)
+        return 0
+    text = _text(query)
+    if explain:
+        click.echo(answer.explain(text, store), nl=False)
+        return 0
+    try:
+        with bounded_memory():
+            found = answer.ask(text, store, seconds=timeout, rows=_ROWS if form == "table" else None)
+    except StillRunningError as problem:
+        print_diagnostics(problem.diagnostics)
+        sys.stderr.flush()
+        os._exit(_STUCK)  # a normal exit would wait for the query, or fall over it
+    _write(found, form)
+    return 0
+
+
+def _text(query: str | None) -> str:
+    if query == "-":
+        return sys.stdin.read()
+    if query is None:
+        hint = 'write for example `bitspec query "select mean(score) by strategy"`; `--schema` lists the views'
+        raise BitspecError(error("missing-value", "there is no query", help=hint))
+    return query
+
+
+def _write(answer: object, form: str) -> None:
+    from bitspec.query import formats
+    from bitspec.query.answer import Answer
+
+    assert isinstance(answer, Answer)
+    if form == "table" and sys.stdout.isatty():
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        width = shutil.get_terminal_size().columns
+        text = formats.as_table(answer, width, str if plain else _bold, str if plain else _dim)
+        click.echo(text, nl=False)
+        return
+    click.echo(formats.FORMATS[form](answer), nl=False)
+    if form in formats.FOR_PROGRAMS:
+        for note in formats.notes_of(answer):
+            click.echo(note, err=True)
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def _dim(text: str) -> str:
+    return click.style(text, dim=True)
