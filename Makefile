@@ -1,10 +1,10 @@
-# `make test` needs nothing but Python 3.11 or newer: it makes .venv itself.
+# `make quickstart` and `make test` need nothing but Python 3.11 or newer: they make .venv themselves.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: install test test-slow lint format docs bench clean
+.PHONY: install quickstart test test-slow lint format docs bench clean
 
 install: $(VENV)/.installed
 
@@ -13,6 +13,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
 	touch $@
+
+# A whole study in small: what a newcomer sees first.
+quickstart: install
+	$(BIN)/bitspec run specs/quickstart.bspec
+	$(BIN)/bitspec query "select avg(score) by strategy"
+	$(BIN)/bitspec plot heatmap --task rte -o heatmap.html
+	@echo 'Open heatmap.html in a browser; `source $(BIN)/activate` makes `bitspec` a command of this shell.'
 
 test: install
 	$(BIN)/python -m pytest -m "not slow"
