@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -37,7 +37,8 @@ def cores() -> int:
 def run_in_processes(work: Work, packs: Sequence[Pack], workers: int) -> Iterator[Event]:
     """Run packs in so many processes, which share the cores; events come as they happen, of several trials at once.
 
-    A process that dies fails the trials that it had, and another takes its place. Closing the iterator ends them all.
+    A process that dies fails the trials that it had, and another takes its place; where none can even begin, all that
+    wait fail. Closing the iterator ends them all.
     """
     context = multiprocessing.get_context("spawn")
     waiting = deque(packs)
@@ -63,14 +64,19 @@ def run_in_processes(work: Work, packs: Sequence[Pack], workers: int) -> Iterato
                 except (EOFError, OSError):
                     del crew[connection]
                     worker.process.join()
-                    yield from worker.died()
-                    if waiting:
+                    yield from worker.died(worker.keys)
+                    if worker.has_begun and waiting:
                         hire()
+                    elif not crew:  # another would die as this one did
+                        yield from worker.died([planned.key for pack in waiting for planned in pack])
                     continue
+                if isinstance(message, _Ready):
+                    worker.has_begun = True
                 match message:
                     case _Ready() if waiting:
                         worker.keys = {planned.key for planned in waiting[0]}
-                        connection.send(waiting.popleft())
+                        with contextlib.suppress(OSError):  # that it died is told by its end of the line
+                            connection.send(waiting.popleft())
                     case _Ready():
                         connection.close()
                         worker.process.join()
@@ -90,16 +96,17 @@ def run_in_processes(work: Work, packs: Sequence[Pack], workers: int) -> Iterato
 
 @dataclass
 class _Worker:
-    """A process, and the keys of the trials that it has not finished."""
+    """A process, and the keys of the trials that it has not finished; `has_begun` once it asked for a pack."""
 
     process: BaseProcess
     keys: set[str] = field(default_factory=set)
+    has_begun: bool = False
 
-    def died(self) -> Iterator[Failed]:
-        """What becomes of its trials."""
+    def died(self, keys: Iterable[str]) -> Iterator[Failed]:
+        """What becomes of trials that it was to train."""
         code = self.process.exitcode
         why = "it was killed: perhaps the memory of this machine is full" if code == -signal.SIGKILL else f"code {code}"
-        for key in sorted(self.keys):
+        for key in sorted(keys):
             yield Failed(key, "failed", f"the process that trained it ended early ({why})", "try `--workers 1`")
 
 

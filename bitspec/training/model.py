@@ -149,8 +149,7 @@ def save(prepared: Prepared, folder: Path, classes: tuple[str, ...]) -> None:
     if classes:
         config.id2label = dict(enumerate(classes))
         config.label2id = {name: number for number, name in enumerate(classes)}
-    else:
-        config.problem_type = "regression"
+    config.problem_type = "single_label_classification" if classes else "regression"
     # Our attention is for training only; whoever loads the folder has the usual choice.
     model.set_attn_implementation("eager")
     with _silence():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bitspec.diagnostics import BitspecError
 from bitspec.ir.events import Event, Failed, Finished, Started
 from bitspec.language.load import loads
+from bitspec.runners import workers
 from bitspec.runners.local import LocalRunner
 from bitspec.runners.plan import Plan, plan
 from bitspec.runners.protocol import Work
@@ -70,6 +72,25 @@ def test_a_process_that_dies_fails_its_trial_only(work: Work, planned: Plan) -> 
     if failed:
         assert failed[0].key == killed
         assert "killed" in failed[0].message
+
+
+def test_processes_that_cannot_begin_are_not_started_for_ever(
+    work: Work, planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    start = SpawnProcess.start
+
+    def counted(self: SpawnProcess) -> None:
+        started.append(self)
+        assert len(started) < 4
+        start(self)
+
+    monkeypatch.setattr(SpawnProcess, "start", counted)
+    monkeypatch.setattr(workers, "_serve", print)  # which comes to its end at once
+    events = list(run_in_processes(work, planned.packs(), 2))
+    assert len(started) == 2
+    assert sorted(event.key for event in events) == sorted(trial.key for trial in planned.trials)
+    assert all(isinstance(event, Failed) and "ended early (code 0)" in event.message for event in events)
 
 
 def test_stopping_ends_all_processes(work: Work, planned: Plan) -> None:
