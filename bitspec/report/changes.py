@@ -15,6 +15,8 @@ from bitspec.store.views import VIEWS
 #: How the paper writes the kinds: b_q, g_ln1; W for matrices. An embedding is what its role says already.
 _PREFIXES: Final = {"bias": "b_", "gamma": "g_", "matrix": "W_", "embedding": "", "other": "other_"}
 
+#: Rows that a panel shows; a model whose roles are unknown has a row for each tensor.
+MOST_ROWS: Final = 40
 
 _MOVED: Final = (
     "SELECT model, task, strategy, tensor, role, layer, kind, max(entries), sum(change) "  # noqa: S608

@@ -1,26 +1,18 @@
-"""The heatmap of changes: roles by layers, one panel for each strategy, task or model, one scale for all of them.
-
-Charts are Vega-Lite, written as plain dictionaries: to import Altair and have it check dozens of panels takes longer
-than everything else that a chart needs.
-"""
+"""The heatmap of changes: roles by layers, one panel for each strategy, task or model, one scale for all of them."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from bitspec.report.changes import Changes, Panel
-from bitspec.report.words import caption, panel_title, runs, short
+import altair as alt
 
-#: A chart, or a part of one, as Vega-Lite's JSON has it.
-Spec: TypeAlias = dict[str, Any]
+from bitspec.report.changes import MOST_ROWS, Changes, Panel
+from bitspec.report.style import GREY, heading, look, unchecked
+from bitspec.report.words import AVERAGE, caption, panel_title, runs, short
 
-#: Rows that a panel shows; a model whose roles are unknown has a row for each tensor.
-MOST_ROWS: Final = 40
-
-#: The column of the means over all layers, and the gap before it.
-AVERAGE: Final = "Avg."
+#: The gap before the column of the means over all layers.
 _GAP: Final = ""
 
 #: Pixels: all panels beside each other, a row, what stands above and below a panel's rows, a character of a label.
@@ -29,134 +21,100 @@ _ROW: Final = 18
 _AROUND: Final = 90
 _CHARACTER: Final = 6.5
 
-#: Characters of a line: of a panel's title, of the longest label of a row, of the title and of what stands below it.
+#: Characters of a line: of a panel's title, of the longest label of a row.
 _PANEL_TITLE: Final = 40
 _LABEL: Final = 56
-_TITLE: Final = 90
-_CAPTION: Final = 130
-
-_GREY: Final = "#444"
 
 
-def heatmap(changes: Changes) -> Spec:
+@unchecked
+def heatmap(changes: Changes) -> alt.HConcatChart:
     """The chart."""
-    largest, extent = changes.largest or 1.0, _extent(changes)
+    color, extent = _color(changes.largest or 1.0), _extent(changes)
     columns = [
-        {"vconcat": [_panel(panel, panel_title(changes, panel), largest, extent) for panel in column], "spacing": 18}
+        alt.vconcat(*(_panel(panel, panel_title(changes, panel), color, extent) for panel in column), spacing=18)
         for column in _arranged(changes)
     ]
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "title": {
-            "text": textwrap.wrap(changes.chosen.title or changes.chosen.study, _TITLE),
-            "subtitle": [line for text in caption(changes) for line in textwrap.wrap(text, _CAPTION)],
-            "anchor": "start",
-            "fontSize": 15,
-            "subtitleFontSize": 11,
-            "subtitleColor": _GREY,
-            "subtitlePadding": 4,
-            "offset": 14,
-        },
-        "background": "white",
-        "hconcat": columns,
-        "spacing": 24,
-        "resolve": {"scale": {"color": "shared"}},
-        "config": {
-            "view": {"stroke": None},
-            "axis": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "titleColor": _GREY},
-            "legend": {"titleFontSize": 11, "titleFontWeight": "normal", "labelFontSize": 11, "gradientLength": 140},
-        },
-    }
+    return alt.hconcat(
+        *columns,
+        spacing=24,
+        title=heading(changes.chosen.title or changes.chosen.study, caption(changes)),
+        resolve=alt.Resolve(scale=alt.ScaleResolveMap(color="shared")),
+        config=look(),
+    )
 
 
-def _panel(panel: Panel, title: str, largest: float, extent: float) -> Spec:
+def _panel(panel: Panel, title: str, color: alt.Color, extent: float) -> alt.LayerChart:
     rows = panel.rows[:MOST_ROWS]
     more = f", {len(panel.rows) - len(rows):,} more rows" if len(panel.rows) > len(rows) else ""
     layers = [str(layer + 1) for layer in range(panel.layers)]
     columns = [*layers, _GAP, AVERAGE] if layers else [AVERAGE]
     step = _step(panel)
-    return {
-        "title": {
-            "text": textwrap.wrap(title, _PANEL_TITLE),
-            "subtitle": runs(panel) + more,
-            "anchor": "start",
-            "frame": "group",
-            "fontSize": 12,
-            "subtitleFontSize": 10,
-            "subtitleColor": _GREY,
-        },
-        "data": {
-            "values": [
+    cells = (
+        alt.Chart()
+        .mark_rect(stroke="white", strokeWidth=0.5)
+        .encode(
+            color=color,
+            tooltip=[
+                alt.Tooltip("role:N"),
+                alt.Tooltip("layer:N"),
+                alt.Tooltip("change:Q", title="mean |Δ|", format=".3g"),
+            ],
+        )
+    )
+    means = (  # as numbers too, to the right of their cells
+        alt.Chart()
+        .transform_filter(alt.datum.layer == AVERAGE)
+        .mark_text(align="left", dx=step / 2 + 3, fontSize=9, color=GREY)
+        .encode(text=alt.Text("text:N"))
+    )
+    return alt.LayerChart(
+        layer=[cells, means],
+        data=alt.InlineData(
+            [
                 {"role": row.label, "layer": layer, "change": value, "text": short(value)}
                 for row in rows
                 for layer, value in [*zip(layers, row.cells, strict=False), (AVERAGE, row.average)]
                 if value is not None
             ]
-        },
-        "width": step * len(columns),
-        "height": _ROW * len(rows),
-        "encoding": {"x": _layers(columns), "y": _roles([row.label for row in rows], extent)},
-        "layer": [
-            {
-                "mark": {"type": "rect", "stroke": "white", "strokeWidth": 0.5},
-                "encoding": {"color": _scale(largest), "tooltip": _TOOLTIP},
-            },
-            {  # the means as numbers too, to the right of their cells
-                "transform": [{"filter": {"field": "layer", "equal": AVERAGE}}],
-                "mark": {"type": "text", "align": "left", "dx": step / 2 + 3, "fontSize": 9, "color": _GREY},
-                "encoding": {"text": {"field": "text", "type": "nominal"}},
-            },
-        ],
-    }
+        ),
+        title=alt.Title(
+            textwrap.wrap(title, _PANEL_TITLE),
+            subtitle=runs(panel) + more,
+            frame="group",
+            fontSize=12,
+            subtitleFontSize=10,
+        ),
+        width=step * len(columns),
+        height=_ROW * len(rows),
+    ).encode(x=_layers(columns), y=_roles([row.label for row in rows], extent))
 
 
-_TOOLTIP: Final = [
-    {"field": "role", "type": "nominal"},
-    {"field": "layer", "type": "nominal"},
-    {"field": "change", "type": "quantitative", "title": "mean |Δ|", "format": ".3g"},
-]
-
-
-def _layers(columns: Sequence[str]) -> Spec:
+def _layers(columns: Sequence[str]) -> alt.X:
     layers = [column for column in columns if column not in {_GAP, AVERAGE}]
     labelled = layers[:: 1 if len(layers) <= 16 else 4]
-    return {
-        "field": "layer",
-        "type": "nominal",
-        "scale": {"domain": list(columns)},
-        "axis": {
-            "title": "layer, counted from 1" if layers else None,
-            "values": [*labelled, AVERAGE],
-            "labelAngle": 0,
-            "ticks": False,
-            "domain": False,
-        },
-    }
+    return alt.X(
+        "layer:N",
+        title="layer, counted from 1" if layers else None,
+        scale=alt.Scale(domain=list(columns)),
+        axis=alt.Axis(values=[*labelled, AVERAGE], labelAngle=0, ticks=False, domain=False),
+    )
 
 
-def _roles(labels: Sequence[str], extent: float) -> Spec:
-    return {
-        "field": "role",
-        "type": "nominal",
-        "scale": {"domain": list(labels)},
-        "axis": {
-            "title": None,
-            "labelLimit": _LABEL * _CHARACTER,
-            "minExtent": extent,
-            "maxExtent": extent,
-            "ticks": False,
-            "domain": False,
-        },
-    }
+def _roles(labels: Sequence[str], extent: float) -> alt.Y:
+    return alt.Y(
+        "role:N",
+        title=None,
+        scale=alt.Scale(domain=list(labels)),
+        axis=alt.Axis(labelLimit=_LABEL * _CHARACTER, minExtent=extent, maxExtent=extent, ticks=False, domain=False),
+    )
 
 
-def _scale(largest: float) -> Spec:
-    return {
-        "field": "change",
-        "type": "quantitative",
-        "scale": {"scheme": "blues", "domain": [0, largest]},
-        "legend": {"title": "mean |Δ|", "format": ".2~g"},
-    }
+def _color(largest: float) -> alt.Color:
+    return alt.Color(
+        "change:Q",
+        scale=alt.Scale(scheme="blues", domain=[0, largest]),
+        legend=alt.Legend(title="mean |Δ|", format=".2~g"),
+    )
 
 
 def _step(panel: Panel) -> int:

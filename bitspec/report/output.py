@@ -1,4 +1,7 @@
-"""Charts as files: a page that works without a network, SVG, PNG, or Vega-Lite's own JSON."""
+"""Charts as files: a page that works without a network, SVG, PNG, or Vega-Lite's own JSON.
+
+Charts are Altair's; what is written is the Vega-Lite that they come to.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,15 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
+
+if TYPE_CHECKING:
+    from altair.typing import ChartType
+
+#: A chart as Vega-Lite's JSON has it.
+_Spec: TypeAlias = dict[str, Any]
 
 #: Pixels of a PNG for each of the chart's own.
 _PNG_SCALE: Final = 2
@@ -37,7 +46,7 @@ vegaEmbed("#chart", chart, {{renderer: "svg", actions}}).catch(console.error);
 """
 
 
-def _html(chart: Mapping[str, Any], title: str) -> bytes:
+def _html(chart: _Spec, title: str) -> bytes:
     import vl_convert
 
     # A title from a spec must not end the script that it stands in.
@@ -47,24 +56,24 @@ def _html(chart: Mapping[str, Any], title: str) -> bytes:
     ).encode()
 
 
-def _svg(chart: Mapping[str, Any], _: str) -> bytes:
+def _svg(chart: _Spec, _: str) -> bytes:
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(dict(chart), allowed_base_urls=[]).encode()
+    return vl_convert.vegalite_to_svg(chart, allowed_base_urls=[]).encode()
 
 
-def _png(chart: Mapping[str, Any], _: str) -> bytes:
+def _png(chart: _Spec, _: str) -> bytes:
     import vl_convert
 
-    return vl_convert.vegalite_to_png(dict(chart), scale=_PNG_SCALE, allowed_base_urls=[])
+    return vl_convert.vegalite_to_png(chart, scale=_PNG_SCALE, allowed_base_urls=[])
 
 
-def _json(chart: Mapping[str, Any], _: str) -> bytes:
+def _json(chart: _Spec, _: str) -> bytes:
     return json.dumps(chart, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
 #: The forms of a chart by the endings of files.
-FORMS: Final[Mapping[str, Callable[[Mapping[str, Any], str], bytes]]] = MappingProxyType(
+FORMS: Final[Mapping[str, Callable[[_Spec, str], bytes]]] = MappingProxyType(
     {".html": _html, ".svg": _svg, ".png": _png, ".json": _json}
 )
 
@@ -78,13 +87,14 @@ def check_form(path: Path) -> None:
     raise BitspecError(error("unknown-form", wrong, help=hint))
 
 
-def save(chart: Mapping[str, Any], path: Path, title: str) -> None:
-    """Write a Vega-Lite chart to a file, in the form that its ending stands for; `title` is that of a page.
+def save(chart: ChartType, path: Path, title: str) -> None:
+    """Write a chart to a file, in the form that its ending stands for; `title` is that of a page.
 
     Raises BitspecError if there is no such form, or the file cannot be written.
     """
     check_form(path)
-    content = FORMS[path.suffix.lower()](chart, title)
+    spec = chart.to_dict(validate=False)  # as it was built: the tests check charts, and that takes a while
+    content = FORMS[path.suffix.lower()](spec, title)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -12,9 +12,8 @@ from rich.style import Style
 from rich.text import Text
 
 from bitspec.diagnostics import columns as width_of
-from bitspec.report.changes import Changes, Panel, Row
-from bitspec.report.heatmap import AVERAGE, MOST_ROWS
-from bitspec.report.words import caption, panel_title, runs, short
+from bitspec.report.changes import MOST_ROWS, Changes, Panel, Row
+from bitspec.report.words import AVERAGE, caption, panel_title, runs, short
 
 #: Cells from the smallest change to the largest, where there are no colours; the first is for a change of nothing.
 SHADES: Final = "·░▒▓█"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bitspec.report.changes import Changes, Panel
+
+#: The column of the means over all layers.
+AVERAGE: Final = "Avg."
 
 
 def panel_title(changes: Changes, panel: Panel) -> str:

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import jsonschema
 import pytest
 
 from bitspec.ir.events import Change
 from bitspec.ir.trials import Planned
-from bitspec.report.changes import read_changes
+from bitspec.report.changes import MOST_ROWS, read_changes
 from bitspec.report.choices import Choice
-from bitspec.report.heatmap import MOST_ROWS, heatmap
+from bitspec.report.heatmap import heatmap
 from tests.report.conftest import SPEC, Fill, change, moved
 
 
@@ -29,15 +30,14 @@ def titles(chart: dict[str, Any]) -> list[str]:
 
 
 def draw(store: Path, **chosen: Any) -> dict[str, Any]:
-    return heatmap(read_changes(store, Choice(**chosen)))
+    """The chart as Vega-Lite, checked by Altair."""
+    return heatmap(read_changes(store, Choice(**chosen))).to_dict()
 
 
 def test_the_chart_is_right_by_the_schema_of_vega_lite(store: Path) -> None:
-    import altair
-
-    altair.Chart.from_dict(draw(store))  # raises where it is not
+    alt.Chart.from_dict(draw(store))  # raises where it is not
     with pytest.raises(jsonschema.ValidationError):
-        altair.Chart.from_dict(draw(store) | {"hconcat": [{"vconcat": [{"mark": "nonsense"}]}]})
+        alt.Chart.from_dict(draw(store) | {"hconcat": [{"vconcat": [{"mark": "nonsense"}]}]})
 
 
 def test_one_scale_for_all_panels(store: Path) -> None:
@@ -50,8 +50,10 @@ def test_one_scale_for_all_panels(store: Path) -> None:
 
 
 def test_the_cells_of_a_panel(store: Path) -> None:
-    (panel,) = panels(draw(store, tasks=("rte",), strategies=("bitfit",)))
-    values = {(one["role"], one["layer"]): one["change"] for one in panel["data"]["values"]}
+    chart = draw(store, tasks=("rte",), strategies=("bitfit",))
+    (panel,) = panels(chart)
+    (rows,) = chart["datasets"].values()
+    values = {(one["role"], one["layer"]): one["change"] for one in rows}
     assert values == pytest.approx(
         {
             ("b_q", "1"): 0.15,
@@ -66,6 +68,19 @@ def test_the_cells_of_a_panel(store: Path) -> None:
     assert panel["encoding"]["x"]["scale"]["domain"] == ["1", "2", "", "Avg."]
     assert panel["encoding"]["x"]["axis"]["values"] == ["1", "2", "Avg."]
     assert panel["encoding"]["y"]["scale"]["domain"] == ["b_q", "b_pooler", "b_m2"]
+
+
+def test_each_panel_has_its_own_data(store: Path) -> None:
+    chart = draw(store)
+    of_panels = [chart["datasets"][panel["data"]["name"]] for panel in panels(chart)]
+    assert [{row["role"] for row in rows} for rows in of_panels] == [
+        {"b_q", "b_m2", "b_pooler"},
+        {"b_q"},
+        {"g_ln1"},
+    ] * 2
+    assert [{*panel["encoding"]["y"]["scale"]["domain"]} for panel in panels(chart)] == [
+        {row["role"] for row in rows} for rows in of_panels
+    ]
 
 
 def test_a_panel_is_called_by_what_tells_it_from_the_others(store: Path, fill: Fill) -> None:

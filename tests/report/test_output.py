@@ -6,9 +6,9 @@ import json
 import re
 import struct
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
+import altair as alt
 import pytest
 
 from bitspec.diagnostics import BitspecError
@@ -22,7 +22,7 @@ EVIL = "</script><script>alert(1)</script><!-- & {x}"
 
 
 @pytest.fixture
-def chart(store: Path) -> dict[str, Any]:
+def chart(store: Path) -> alt.HConcatChart:
     return heatmap(read_changes(store, Choice(tasks=("rte",))))
 
 
@@ -30,7 +30,7 @@ def texts(svg: str) -> list[str]:
     return [part.text or "" for part in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
 
 
-def test_an_svg_has_every_label(chart: dict[str, Any], tmp_path: Path) -> None:
+def test_an_svg_has_every_label(chart: alt.HConcatChart, tmp_path: Path) -> None:
     save(chart, tmp_path / "x.svg", "moved")
     said = texts((tmp_path / "x.svg").read_text("utf-8"))
     assert {"What moved", "BitFit", "Rand bias", "g_LN1", "b_q", "g_ln1", "mean |Δ|", "Avg.", "2 seeds"} <= set(said)
@@ -39,7 +39,7 @@ def test_an_svg_has_every_label(chart: dict[str, Any], tmp_path: Path) -> None:
     assert said.count("mean |Δ|") == 1  # one legend for all
 
 
-def test_a_png_has_twice_the_pixels(chart: dict[str, Any], tmp_path: Path) -> None:
+def test_a_png_has_twice_the_pixels(chart: alt.HConcatChart, tmp_path: Path) -> None:
     save(chart, tmp_path / "x.PNG", "moved")
     save(chart, tmp_path / "x.svg", "moved")
     content = (tmp_path / "x.PNG").read_bytes()
@@ -52,12 +52,12 @@ def test_a_png_has_twice_the_pixels(chart: dict[str, Any], tmp_path: Path) -> No
     )
 
 
-def test_json_is_the_chart(chart: dict[str, Any], tmp_path: Path) -> None:
+def test_json_is_the_chart(chart: alt.HConcatChart, tmp_path: Path) -> None:
     save(chart, tmp_path / "x.json", "moved")
-    assert json.loads((tmp_path / "x.json").read_text("utf-8")) == chart
+    assert json.loads((tmp_path / "x.json").read_text("utf-8")) == chart.to_dict()
 
 
-def test_a_page_asks_nobody_for_anything(chart: dict[str, Any], tmp_path: Path) -> None:
+def test_a_page_asks_nobody_for_anything(chart: alt.HConcatChart, tmp_path: Path) -> None:
     save(chart, tmp_path / "x.html", "What <moved>")
     page = (tmp_path / "x.html").read_text("utf-8")
     assert not re.search(r"src=|href=|url\(|@import", re.sub(r"(?s)<script>.*?</script>", "", page))
@@ -66,7 +66,7 @@ def test_a_page_asks_nobody_for_anything(chart: dict[str, Any], tmp_path: Path) 
     assert "<title>What &lt;moved&gt;</title>" in page
     assert "vegaEmbed" in page
     ((_, program),) = re.findall(r"const (chart) = (.*);\n", page)
-    assert json.loads(program) == chart
+    assert json.loads(program) == chart.to_dict()
 
 
 def test_text_of_a_spec_cannot_leave_its_place_in_a_page(fill: Fill, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_text_of_a_spec_cannot_leave_its_place_in_a_page(fill: Fill, tmp_path: P
     assert EVIL in texts((tmp_path / "x.svg").read_text("utf-8"))
 
 
-def test_folders_are_made(chart: dict[str, Any], tmp_path: Path) -> None:
+def test_folders_are_made(chart: alt.HConcatChart, tmp_path: Path) -> None:
     save(chart, tmp_path / "a" / "b" / "x.json", "moved")
     assert (tmp_path / "a" / "b" / "x.json").exists()
 
@@ -105,7 +105,7 @@ def test_forms_that_there_are_not(name: str, message: str, hint: str) -> None:
     assert (diagnostic.code, diagnostic.message, diagnostic.help) == ("unknown-form", message, hint)
 
 
-def test_a_file_that_cannot_be_written(chart: dict[str, Any], tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written(chart: alt.HConcatChart, tmp_path: Path) -> None:
     (tmp_path / "x.json").mkdir()
     (tmp_path / "file").write_text("", "utf-8")
     for place in ("x.json", "file/x.json"):
