@@ -20,7 +20,7 @@ import duckdb
 from bitspec.diagnostics import BitspecError, Diagnostic, error
 
 #: Seconds for which a database that is in use is asked for again.
-PATIENCE: Final = 30.0
+PATIENCE: Final = 120.0
 
 #: Seconds between the first attempts, and between the last ones.
 _FIRST_PAUSE, _LAST_PAUSE = 0.002, 0.25

@@ -88,7 +88,7 @@ class Training:
                     number=number,
                     loss=loss,
                     validation_loss=validation_loss,
-                    score=100 * metrics[self._main],
+                    score=round(100 * metrics[self._main], 10),  # 64.6, not 64.60000000000001
                     metrics=metrics,
                     seconds=time.perf_counter() - began,
                 ),

@@ -173,7 +173,9 @@ def test_what_is_not_selected_stays_bit_for_bit(folders: dict[str, Path], model_
             if not left.all():
                 assert not torch.equal(before[name], after[name]), (kind, name)
         run.close()
-        assert all(torch.equal(before[name], values(prepared.model)[name]) for name in before.keys() - set(prepared.head))
+        assert all(
+            torch.equal(before[name], values(prepared.model)[name]) for name in before.keys() - set(prepared.head)
+        )
 
 
 @pytest.mark.parametrize("model_type", list(CONFIGS))
