@@ -2,7 +2,7 @@
 
 A story has two sentences about one cast. The second says the first again in other words, draws something from it, or
 tells of something else that the cast does. Where the second sentence is not the next one, it is the second sentence of
-another story, often one about the same cast. No sentence of the tasks, of either split, is in the text.
+another story, mostly one about the same cast. No sentence of the tasks, of either split, is in the text.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from tools.nano.tasks import ACCEPTABILITY, ENTAILMENT, PARAPHRASE
 #: How many of a hundred records are single sentences, and what the second sentence of a story does.
 SINGLE = 30
 SECOND = {"again": 42, "so": 42, "then": 16}
-
-#: How often a sentence that is not the next one is of a story about the same cast.
-SAME_CAST = {"again": 0.4, "so": 0.75, "then": 0.75}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,8 @@ class Corpus:
         first, second = self._told(draw, cast, kind)
         is_next = dice.chance(0.5)
         if not is_next:
-            other = cast if dice.chance(SAME_CAST[kind]) else self._cast(draw)
+            # Another story, of other characters or of the same.
+            other = self._cast(draw) if dice.chance(0.25) else cast
             start, second = self._told(draw, other, kind)
             while plain(start) == plain(first):
                 start, second = self._told(draw, other, kind)

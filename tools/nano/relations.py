@@ -204,12 +204,12 @@ def _deny(clause: Clause, dice: Dice) -> Clause | None:  # noqa: ARG001
 
 
 _CHANGES: dict[Move, int] = {
-    _exchange: 5,
-    _other_verb: 5,
+    _exchange: 8,
+    _other_verb: 4,
     _other_noun: 3,
-    _other_adjective: 4,
+    _other_adjective: 3,
     _exchange_adjectives: 2,
-    _deny: 1,
+    _deny: 3,
 }
 
 

@@ -34,7 +34,7 @@ PARAPHRASE = Style(
     plural=_DEFINITE_PLURAL,
     tenses={"present": 2, "past": 3, "will": 1, "can": 1, "perfect": 1, "progressive": 1},
     transitive=85,
-    adjective=35,
+    adjective=30,
     adverb=20,
     place=20,
     negative=12,
@@ -182,9 +182,10 @@ def entailment(dice: Dice, positive: bool) -> Row | None:
 
 
 def _pair(first: Clause, second: Clause | None, label: str) -> Row | None:
-    if second is None or first == second:
+    if second is None:
         return None
-    return text(words(first)), text(words(second)), label
+    one, two = text(words(first)), text(words(second))
+    return (one, two, label) if one != two else None
 
 
 # Data sets ---------------------------------------------------------------------------------------------------
