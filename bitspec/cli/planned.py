@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
@@ -27,9 +28,9 @@ def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
     out = console()
     study = asked.study
     out.print(Text.assemble((str(study.name), "bold"), f"  {study.title}" if study.title else ""))
-    out.print(f"{len(plan.cells):,} cells (model × task × strategy × seed), {len(plan.trials):,} trials")
+    out.print(f"{_count(plan.cells, 'cell')} (model × task × strategy × seed), {_count(plan.trials, 'trial')}")
     if plan.shared:
-        out.print(f"{plan.shared:,} cells share the trial of another: they say the same in other words")
+        out.print(f"{plan.shared:,} of the cells share the trial of another: they say the same in other words")
     for name in plan.absent:
         out.print(f"{name} is not on this machine yet; `bitspec run` fetches it")
     out.print()
@@ -40,6 +41,10 @@ def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
         return
     out.print(f"time: {_time(asked, plan)}", soft_wrap=True)
     out.print(f"disk: about {_size(_disk(plan, shown))} in {asked.store.folder}", soft_wrap=True)
+
+
+def _count(members: Sized, noun: str) -> str:
+    return f"{len(members):,} {noun}{'s' if len(members) != 1 else ''}"
 
 
 def _table(plan: Plan) -> Table:

@@ -40,8 +40,8 @@ def command(device: str | None, workers: int | None, keep_values: bool, dry_run:
     A trial is a model, a task, a strategy and a seed with their settings. The same trial is never trained twice, in
     whatever study it stands. Each is kept as soon as it is finished; a run that was stopped goes on where it was.
 
-    The exit code is 0 if all went well, 1 if a trial failed (the others go on), and 2 if the spec, the data or the
-    store is wrong.
+    The exit code is 0 if all went well, 1 if a trial failed (the others go on), 2 if the spec, the data or the store
+    is wrong, and 130 if it was stopped with Ctrl-C.
     """
     from bitspec.cli.options import request, selections
     from bitspec.cli.output import print_diagnostics
@@ -59,6 +59,10 @@ def command(device: str | None, workers: int | None, keep_values: bool, dry_run:
     print_diagnostics([*diagnostics, *shown.diagnostics])
     if dry_run:
         return 0
+    if plan.new and device is not None:
+        from bitspec.training.devices import device as find_device
+
+        find_device(device)  # before anything is put down
     number = asked.begin(plan, shlex.join(["bitspec", *sys.argv[1:]]))
     if not plan.new:
         asked.store.end(number)
@@ -74,13 +78,15 @@ def _train(asked: Request, plan: Plan, number: int, runner: Runner) -> int:
     began = time.monotonic()
     done = f"; {len(plan.done)} are done" if plan.done else ""
     click.echo(f"{asked.study.name}: {_count(len(plan.new))} to train{done}", err=True)
-    with Watch(len(plan.new)) as watch:
-        try:
+    try:
+        with Watch(len(plan.new)) as watch:
             outcome = execute(plan, asked.work, runner, asked.store, run=number, report=watch)
-        except KeyboardInterrupt:
-            click.echo(f"stopped; what is finished is kept in {asked.store.folder}: run the same to go on", err=True)
-            return INTERRUPTED
-    click.echo(f"{_count(len(outcome.finished))} finished in {duration(time.monotonic() - began)}; {_where(asked)}")
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; what is finished is kept in {asked.store.folder}: run the same to go on", err=True)
+        return INTERRUPTED
+    took = duration(time.monotonic() - began)
+    where = f"; {_where(asked)}" if outcome.finished else ""
+    click.echo(f"{_count(len(outcome.finished))} finished in {took}{where}")
     return _failures(outcome)
 
 

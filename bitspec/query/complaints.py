@@ -156,6 +156,9 @@ def _no_such_thing(said: dict[str, Any], span: Span | None) -> Diagnostic:
     name, kind = str(said["name"]), str(said.get("type", "")).lower()
     candidates = [one.strip() for one in str(said.get("candidates", "")).split(",") if one.strip()]
     if kind in {"table", "view"}:
+        if name in VIEWS:
+            hint = "choose the folder that `bitspec run` wrote with `--store`"
+            return error("store-broken", f"this database has no `{name}`: it is none of bitspec's", None, help=hint)
         hint = did_you_mean(name, [*VIEWS, *candidates]) or f"the views are {listed(VIEWS, 'and')}"
         return error("unknown-view", f"there is no view called `{name}`", span, help=hint)
     if name.lower() in _IN_SQL:

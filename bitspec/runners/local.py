@@ -209,7 +209,7 @@ class Bench:
         encoded = tuple(
             encode(split, prepared.tokenizer, max_length, regression=examples.outputs == 1) for split in splits
         )
-        _check_lengths(encoded, prepared.positions, task)
+        _check_fit(encoded, prepared.positions, prepared.vocabulary, task)
         return encoded
 
     def _select(self, model: Model, prepared: Prepared, seed: int) -> Selector:
@@ -221,12 +221,17 @@ class Bench:
         return Selector(facts, seed, named=self.work.study.selections, canonical=self._canonical, values=values)
 
 
-def _check_lengths(splits: Sequence[Encoded], positions: int | None, task: Task) -> None:
+def _check_fit(splits: Sequence[Encoded], positions: int | None, vocabulary: int, task: Task) -> None:
     # A device would end with an error of its own, after which it could not be used any more.
     longest = max(int(split.lengths_N.max()) for split in splits)
     if positions is not None and longest > positions:
         message = f"an example of `{task.name}` has {longest:,} tokens, and the model takes {positions:,}"
         raise BitspecError(error("too-many-tokens", message, help=f"write `max_length = {positions}`"))
+    largest = max(int(split.columns["input_ids"].max()) for split in splits)
+    if largest >= vocabulary:
+        message = f"the tokenizer makes the number {largest:,} of a text, and the model knows {vocabulary:,} numbers"
+        hint = "the tokenizer is that of another model: put the model's own into its folder"
+        raise BitspecError(error("tokenizer-misfit", message, help=hint))
 
 
 def _changes(run: Training, selected: Selected, facts: Catalogue) -> Iterator[Change]:

@@ -76,7 +76,8 @@ class Watch:
                 trial.part, trial.score = epoch.number / trial.epochs, epoch.score
                 details = self._details(planned, trial, epoch.number, epoch.loss)
                 self._show(details)
-                if not self.console.is_terminal and time.monotonic() - self._last_line > QUIET:
+                is_last = epoch.number == trial.epochs  # the trial's own line follows
+                if not is_last and not self.console.is_terminal and time.monotonic() - self._last_line > QUIET:
                     self._line(Text(f"{self._counter()} {details}"))
             case Finished(result=result):
                 took = duration(time.monotonic() - self._under_way[event.key].began)

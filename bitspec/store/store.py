@@ -46,7 +46,8 @@ class Store:
     """
 
     def __init__(self, folder: Path, *, patience: float = PATIENCE) -> None:
-        self.folder = folder
+        self.folder = folder.parent if folder.suffix == ".duckdb" else folder  # the database stands for its folder
+        folder = self.folder
         self.database = folder / "results.duckdb"
         self.patience = patience
 
@@ -84,6 +85,8 @@ class Store:
     def statuses(self) -> dict[str, str]:
         """`finished`, `failed` or `diverged` for every key that was ever trained; empty if there is no store yet."""
         if not self.database.exists():
+            if self.folder.is_file():
+                raise self._unusable(NotADirectoryError())
             return {}
         with self._reading() as connection:
             return lookups.statuses(connection)

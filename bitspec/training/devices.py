@@ -13,6 +13,8 @@ def device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name)
+        if found.type not in {"cpu", "cuda"}:
+            raise RuntimeError
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as problem:
         there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]

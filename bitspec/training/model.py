@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from logging import CRITICAL
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from bitspec.diagnostics import BitspecError, error
+from bitspec.diagnostics import BitspecError, error, listed
 from bitspec.training.noise import ATTENTION, Noise, keyed, register
 
 _CPU = torch.device("cpu")
@@ -51,6 +51,11 @@ class Prepared:
                 # Where padding has a row of its own, as in RoBERTa, positions count from the row after it.
                 return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         return None
+
+    @property
+    def vocabulary(self) -> int:
+        """Numbers of tokens that the model knows."""
+        return self.model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
 
     @property
     def device(self) -> torch.device:
@@ -93,29 +98,71 @@ def prepare(folder: Path, outputs: int, device: torch.device = _CPU, dtype: torc
             raise _cannot_load(folder, problem) from problem
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
+    if tokenizer.pad_token_id is None:
+        hint = "give its tokenizer a `pad_token`, and save it again"
+        raise BitspecError(error("no-padding", f"the tokenizer in {folder} has no token to pad with", help=hint))
+    # Models that look for the last token must know padding by the number that we pad with.
+    model.config.pad_token_id = tokenizer.pad_token_id
+    try:
+        _check_padding(folder, model.eval(), tokenizer.pad_token_id)
+    except (RuntimeError, ValueError, AttributeError, IndexError, TypeError) as problem:
+        raise _cannot_load(folder, problem) from problem
     model.to(device)  # type: ignore[arg-type]  # a decorator of transformers hides torch's own signature
     model.eval().requires_grad_(False)
     return Prepared(model, tokenizer, Noise.attach(model), outputs)
 
 
 def _load(folder: Path, outputs: int, dtype: torch.dtype, attention: str) -> PreTrainedModel:
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        num_labels=outputs,
-        dtype=dtype,
-        attn_implementation=attention,
-        ignore_mismatched_sizes=True,  # the head of another task
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(keyed("missing weights"))  # a pooler that the checkpoint lacks is the same in every trial
+        model: PreTrainedModel
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=outputs,
+            dtype=dtype,
+            attn_implementation=attention,
+            ignore_mismatched_sizes=True,  # the head of another task
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    _check_complete(folder, model, loading)
     return model
 
 
+def _check_complete(folder: Path, model: PreTrainedModel, loading: Mapping[str, Any]) -> None:
+    """Raise BitspecError where weights of the base model are not in its files, or of another shape."""
+    prefix = f"{model.base_model_prefix}."
+    misfits = [name if isinstance(name, str) else name[0] for name in loading["mismatched_keys"]]
+    lacking = [
+        name
+        for name in sorted({*loading["missing_keys"], *misfits})
+        if name.startswith(prefix) and (name in misfits or ".pooler." not in name)
+    ]
+    if lacking:
+        hint = "save the model again with all of its weights, or correct its `config.json`"
+        shown = listed([*lacking[:3], "…"] if len(lacking) > 3 else lacking, "and")
+        message = f"the weights of the model in {folder} do not fill it: {shown} are missing, or of another shape"
+        raise BitspecError(error("weights-misfit", message, help=hint))
+
+
+@torch.no_grad()
+def _check_padding(folder: Path, model: PreTrainedModel, padding: int) -> None:
+    """Raise BitspecError where a model's answer changes with the padding: its scores would depend on the batch."""
+    ids = torch.tensor([[number for number in range(9) if number != padding][:5]])
+    alone = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    padded = torch.cat([ids, torch.full((1, 3), padding)], dim=1)
+    beside = model(input_ids=padded, attention_mask=(torch.arange(8)[None, :] < 5).long()).logits
+    if not torch.allclose(alone, beside, atol=1e-3, rtol=1e-3) and bool(alone.isfinite().all()):
+        hint = "bitspec pads on the right and masks the padding; choose a model that leaves it out of account"
+        raise BitspecError(
+            error("padding-matters", f"what the model in {folder} says of a text depends on its padding", help=hint)
+        )
+
+
 def _cannot_load(folder: Path, problem: Exception) -> BitspecError:
-    reason = " ".join(str(problem).split())
+    reason = " ".join(str(problem).split()).partition(" Model type should be one of")[0]
     return BitspecError(
         error(
             "model-not-loaded",

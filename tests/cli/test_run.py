@@ -106,7 +106,7 @@ def test_cells_that_say_the_same_are_trained_once(bitspec: Bitspec, lab: Path) -
     assert "3 trials finished" in ran.out
     assert "`again` and `bitfit` select the same" in ran.err
     assert rows("select count(*), count(distinct key) from scores") == [(4, 3)]
-    assert "1 cells share" in bitspec("plan", lab).out
+    assert "1 of the cells share" in bitspec("plan", lab).out
 
 
 def test_settings_of_the_command_line_come_before_the_specs(bitspec: Bitspec, lab: Path) -> None:

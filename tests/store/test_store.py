@@ -327,3 +327,14 @@ def test_two_cells_of_one_key_are_one_trial(lab: Lab) -> None:
     assert lab.rows("SELECT strategy FROM trials") == [("a",)]
     assert lab.rows("SELECT cells, finished FROM studies") == [(2, 2)]
     assert lab.rows("SELECT strategy, cells, finished FROM strategies ORDER BY strategy") == [("a", 1, 1), ("b", 1, 1)]
+
+
+def test_the_database_stands_for_its_folder(lab: Lab) -> None:
+    lab.record(lab.begin()[0])
+    assert Store(lab.store.database).statuses() == lab.store.statuses() != {}
+
+
+def test_a_file_in_the_way_is_no_empty_store(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no store", "utf-8")
+    with pytest.raises(BitspecError, match="is a file"):
+        Store(tmp_path / "notes.txt").statuses()
