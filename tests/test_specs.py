@@ -14,6 +14,7 @@ from bitspec.ir.trials import trials
 from bitspec.language.formatter import format_text
 from bitspec.language.load import analyse_file, load, loads, read
 from bitspec.parameters.cache import catalogue
+from bitspec.parameters.shipped import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted((ROOT / "specs").glob("*.bspec"))
@@ -66,10 +67,13 @@ def test_every_spec_is_formatted(path: Path) -> None:
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("_at_the_root")
 def test_every_spec_selects_something_in_its_model(path: Path) -> None:
-    found = shown(path.stem)
+    study = load(path)
+    is_here = all(model.source in SHIPPED for model in study.models)
+    # A model of the hub is not asked for in a test: another BERT has the same roles.
+    found = show(path, models=() if is_here else "bert-base-uncased")
     assert found.is_right
-    assert len(counts(found)) == len(load(path).strategies)
-    assert sum(1 for _ in trials(load(path))) > 0
+    assert len(counts(found)) == len(study.strategies)
+    assert sum(1 for _ in trials(study)) > 0
 
 
 # The paper ----------------------------------------------------------------------------------------------
