@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bitspec.cli.output import print_diagnostics
+from bitspec.cli.output import counted, print_diagnostics
 
 
 @click.command("check", epilog="Example: bitspec check specs/*.bspec")
@@ -43,19 +43,13 @@ def _contents(study: object) -> str:
 
     assert isinstance(study, Study)
     if study.name is None:
-        return (
-            f"{_count(len(study.groups), 'group')}, {_count(len(study.strategies), 'strategy')}, for other specs to use"
-        )
+        groups, strategies = counted(len(study.groups), "group"), counted(len(study.strategies), "strategy")
+        return f"{groups}, {strategies}, for other specs to use"
     trials = len(study.models) * len(study.tasks) * len(study.strategies) * len(study.seeds)
     parts = [
-        _count(len(study.models), "model"),
-        _count(len(study.tasks), "task"),
-        _count(len(study.strategies), "strategy"),
-        _count(len(study.seeds), "seed"),
+        counted(len(study.models), "model"),
+        counted(len(study.tasks), "task"),
+        counted(len(study.strategies), "strategy"),
+        counted(len(study.seeds), "seed"),
     ]
-    return f"{study.name}: {' × '.join(parts)} = {_count(trials, 'trial')}"
-
-
-def _count(number: int, noun: str) -> str:
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,} {noun if number == 1 else plural}"
+    return f"{study.name}: {' × '.join(parts)} = {counted(trials, 'trial')}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sized
 from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 from rich.text import Text
 
+from bitspec.cli.output import counted
 from bitspec.cli.tables import console
 from bitspec.runners.protocol import KEPT
 
@@ -28,7 +28,9 @@ def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
     out = console()
     study = asked.study
     out.print(Text.assemble((str(study.name), "bold"), f"  {study.title}" if study.title else ""))
-    out.print(f"{_count(plan.cells, 'cell')} (model × task × strategy × seed), {_count(plan.trials, 'trial')}")
+    out.print(
+        f"{counted(len(plan.cells), 'cell')} (model × task × strategy × seed), {counted(len(plan.trials), 'trial')}"
+    )
     if plan.shared:
         out.print(f"{plan.shared:,} of the cells share the trial of another: they say the same in other words")
     for name in plan.absent:
@@ -41,10 +43,6 @@ def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
         return
     out.print(f"time: {_time(asked, plan)}", soft_wrap=True)
     out.print(f"disk: about {_size(_disk(plan, shown))} in {asked.store.folder}", soft_wrap=True)
-
-
-def _count(members: Sized, noun: str) -> str:
-    return f"{len(members):,} {noun}{'s' if len(members) != 1 else ''}"
 
 
 def _table(plan: Plan) -> Table:

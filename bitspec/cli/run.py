@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitspec.cli.options import study_options
+from bitspec.cli.output import counted
 
 if TYPE_CHECKING:
     from bitspec.runners.execute import Outcome
@@ -77,7 +78,7 @@ def _train(asked: Request, plan: Plan, number: int, runner: Runner) -> int:
 
     began = time.monotonic()
     done = f"; {len(plan.done)} are done" if plan.done else ""
-    click.echo(f"{asked.study.name}: {_count(len(plan.new))} to train{done}", err=True)
+    click.echo(f"{asked.study.name}: {counted(len(plan.new), 'trial')} to train{done}", err=True)
     try:
         with Watch(len(plan.new)) as watch:
             outcome = execute(plan, asked.work, runner, asked.store, run=number, report=watch)
@@ -86,7 +87,7 @@ def _train(asked: Request, plan: Plan, number: int, runner: Runner) -> int:
         return INTERRUPTED
     took = duration(time.monotonic() - began)
     where = f"; {_where(asked)}" if outcome.finished else ""
-    click.echo(f"{_count(len(outcome.finished))} finished in {took}{where}")
+    click.echo(f"{counted(len(outcome.finished), 'trial')} finished in {took}{where}")
     return _failures(outcome)
 
 
@@ -95,7 +96,9 @@ def _failures(outcome: Outcome) -> int:
 
     if not outcome.failed:
         return 0
-    click.echo(f"{_count(len(outcome.failed))} without a result, to be tried again by the next run:", err=True)
+    click.echo(
+        f"{counted(len(outcome.failed), 'trial')} without a result, to be tried again by the next run:", err=True
+    )
     for planned, failure in outcome.failed:
         click.echo(f"  {name(planned)} {failure.status}: {failure.message}", err=True)
         if failure.help:
@@ -106,10 +109,6 @@ def _failures(outcome: Outcome) -> int:
 def _where(asked: Request) -> str:
     store = "" if str(asked.store.folder) == "store" else f" --store {shlex.quote(str(asked.store.folder))}"
     return f'ask: bitspec query "select avg(score) by strategy"{store}'
-
-
-def _count(trials: int) -> str:
-    return f"{trials:,} trial{'s' if trials != 1 else ''}"
 
 
 def _all(trials: int) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from bitspec.diagnostics import BitspecError, Diagnostic, error
@@ -11,6 +9,7 @@ from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.store.store import Store
+from bitspec.training.tasks import OnFetch, read_task
 
 
 def export(
@@ -21,7 +20,7 @@ def export(
     base: Path = Path(),
     data_dir: Path | None = None,
     force: bool = False,
-    on_fetch: Callable[[str], AbstractContextManager[None]] | None = None,
+    on_fetch: OnFetch | None = None,
 ) -> Path:
     """Write the model of the trial whose key begins like this into a folder: weights, head, tokenizer, class names.
 
@@ -50,7 +49,6 @@ def export(
         )
     from bitspec.training.model import prepare, save
     from bitspec.training.state import apply
-    from bitspec.training.tasks import read_task
 
     examples = read_task(trial.task, base=base, data_dir=data_dir, cache=cache_folder(), on_fetch=on_fetch)
     if examples.fingerprint != trial.data_fingerprint:

@@ -102,6 +102,7 @@ class Bench:
         self.device = device(work.device)
         self._canonical = Canonical(work.study.selections).text
         # One model at a time; trials come in the order of models and tasks.
+        self._catalogue = lru_cache(1)(self._read_catalogue)
         self._prepared = lru_cache(1)(self._prepare)
         self._encoded = lru_cache(4)(self._encode)
         self._examples = lru_cache(2)(self._read)
@@ -180,7 +181,7 @@ class Bench:
             masks |= {facts.full_name(one): Whole() for one in facts.parameters if one.role == "pooler"}
         return selected, masks | {name: Whole() for name in prepared.head}
 
-    def _catalogue(self, model: Model) -> Catalogue:
+    def _read_catalogue(self, model: Model) -> Catalogue:
         return catalogue(model.source, model.revision, base=self.work.base)
 
     def _folder(self, model: Model) -> Path:

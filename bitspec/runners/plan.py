@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.runners.protocol import Pack
 from bitspec.store.lookups import Durations
-from bitspec.training.tasks import read_task, task_fingerprint
+from bitspec.training.tasks import OnFetch, read_task, task_fingerprint
 
 #: Stands for a fingerprint that is not known before something is fetched.
 UNKNOWN = "unknown"
@@ -91,7 +90,7 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     only: Sequence[str] = (),
     fetch: bool = False,
-    on_fetch: Callable[[str], AbstractContextManager[None]] | None = None,
+    on_fetch: OnFetch | None = None,
 ) -> Plan:
     """The plan of a study that passed its check.
 
@@ -138,9 +137,7 @@ def plan(
     return Plan(tuple(cells), statuses, models, data, tuple(absent))
 
 
-def _model_fingerprint(
-    model: Model, base: Path, fetch: bool, on_fetch: Callable[[str], AbstractContextManager[None]] | None
-) -> str | None:
+def _model_fingerprint(model: Model, base: Path, fetch: bool, on_fetch: OnFetch | None) -> str | None:
     folder = model_folder(model.source, model.revision, base=base, fetch=fetch, on_fetch=on_fetch)
     return None if folder is None else model_fingerprint(folder, cache=cache_folder())
 
@@ -150,7 +147,7 @@ def _task_fingerprint(
     base: Path,
     data_dir: Path | None,
     fetch: bool,
-    on_fetch: Callable[[str], AbstractContextManager[None]] | None,
+    on_fetch: OnFetch | None,
 ) -> str | None:
     found = task_fingerprint(task, base=base, data_dir=data_dir, cache=cache_folder())
     if found is None and fetch:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from bitspec.ir.study import Model, Study
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan, plan
 from bitspec.runners.protocol import Work
 from bitspec.store.store import Store
+from bitspec.training.tasks import OnFetch
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class Request:
         """The request as a runner takes it."""
         return Work(self.study, self.base, self.data_dir, self.device, self.keep_values)
 
-    def plan(
-        self, *, fetch: bool = False, on_fetch: Callable[[str], AbstractContextManager[None]] | None = None
-    ) -> Plan:
+    def plan(self, *, fetch: bool = False, on_fetch: OnFetch | None = None) -> Plan:
         """What is to be done; see `plan.plan`."""
         statuses = self.store.statuses()
         if self.keep_values:
