@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: install quickstart test test-slow lint format docs bench clean
+.PHONY: install quickstart test test-slow lint format docs bench bench-training clean
 
 install: $(VENV)/.installed
 
@@ -42,6 +42,12 @@ docs: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.language
+
+# Two hours or more on two cores that do nothing else. The study is measured where GLUE and MODEL name folders:
+# `make bench-training GLUE=glue MODEL=minilm-l6 JSON=training.json`; docs/performance.md tells of the rest.
+bench-training: install
+	$(BIN)/python -m tests.benchmarks.training llama steps packs \
+	  $(if $(and $(GLUE),$(MODEL)),study --glue $(GLUE) --model $(MODEL)) $(if $(JSON),--json $(JSON))
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -85,7 +85,23 @@ ONLY_IN = {
 }
 
 #: Modules that are all torch and transformers: they import them at load, and are themselves imported inside functions.
-OF_TORCH = {f"bitspec.training.{name}" for name in ("devices", "encoding", "loop", "model", "noise", "state")}
+OF_TORCH = {
+    f"bitspec.training.{name}"
+    for name in (
+        "attention",
+        "binding",
+        "devices",
+        "encoding",
+        "flat",
+        "layers",
+        "layout",
+        "loop",
+        "model",
+        "noise",
+        "sparse",
+        "state",
+    )
+}
 
 #: What takes so long to import that it stands inside functions, everywhere else.
 HEAVY = ("torch", "transformers", "datasets", "evaluate", "sklearn", "scipy", "pyarrow", "huggingface_hub")

@@ -66,6 +66,19 @@ def study_options(function: _Command) -> _Command:
                 metavar="FOLDER",
                 help="GLUE tasks from this folder, in the usual layout, instead of the hub.",
             ),
+            click.option(
+                "--pack",
+                default="auto",
+                show_default=True,
+                metavar="auto|off|N",
+                help="Trials that are trained together: as many as measures best, each alone, or at most N.",
+            ),
+            click.option(
+                "--packs-of",
+                type=click.Path(path_type=Path),
+                metavar="FOLDER",
+                help="Train together what the store in this folder did, to repeat its study.",
+            ),
         )
     ):
         function = option(function)
@@ -108,6 +121,18 @@ def settings_of(texts: tuple[str, ...]) -> dict[str, int | float | str]:
     return found
 
 
+def pack_of(text: str) -> int | None:
+    """The most trials that `--pack` lets be trained together; None if that is to be measured."""
+    if text == "auto":
+        return None
+    if text == "off":
+        return 1
+    if re.fullmatch(r"[1-9]\d{0,3}", text):
+        return int(text)
+    hint = "write `--pack auto`, `--pack off`, or how many trials are trained together at most, such as `--pack 8`"
+    raise BitspecError(error("bad-pack", f"`--pack {text}` is not understood", help=hint))
+
+
 def request(
     spec: Path,
     store: Path,
@@ -116,6 +141,8 @@ def request(
     seeds: str | None,
     models: tuple[str, ...],
     data_dir: Path | None,
+    pack: str,
+    packs_of: Path | None,
     device: str | None = None,
     keep_values: bool = False,
 ) -> tuple[Request, list[Diagnostic]]:
@@ -130,7 +157,17 @@ def request(
     chosen = seeds_of(seeds, analysis.study) if seeds is not None else None
     study = narrowed(analysis.study, models=models, seeds=chosen, only=only)
     asked = Request(
-        study, Store(store), spec, analysis.source.text, settings_of(settings), only, data_dir, device, keep_values
+        study,
+        Store(store),
+        spec,
+        analysis.source.text,
+        settings_of(settings),
+        only,
+        data_dir,
+        device,
+        keep_values,
+        pack_of(pack),
+        None if packs_of is None else Store(packs_of),
     )
     return asked, list(analysis.diagnostics)
 

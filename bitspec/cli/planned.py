@@ -42,6 +42,7 @@ def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
         out.print("nothing to train")
         return
     out.print(f"time: {_time(asked, plan)}", soft_wrap=True)
+    out.print(f"packs: {_packs(asked, plan)}", soft_wrap=True)
     out.print(f"disk: about {_size(_disk(plan, shown))} in {asked.store.folder}", soft_wrap=True)
 
 
@@ -73,6 +74,22 @@ def _time(asked: Request, plan: Plan) -> str:
     rest = len(plan.new) - known
     also = f", and {rest:,} of which no earlier trial tells" if rest else ""
     return f"about {duration(seconds)} for {known:,} trials, as fast as earlier ones{also}"
+
+
+def _packs(asked: Request, plan: Plan) -> str:
+    """How many trials will be trained together, as far as that is known before anything is loaded."""
+    from bitspec.runners.planner import outlook
+
+    division, packing = asked.division(plan)
+    found = outlook(division, packing)
+    which = "in the store that is repeated" if packing.is_forced else "the run before began them"
+    if division.kept and found.most == 0:
+        return f"as {which}"
+    kept = f"{counted(division.kept, 'trial')} as {which}; " if division.kept else ""
+    if found.most is None:
+        return f"{kept}how many trials are best trained at once is measured when the run begins"
+    at_once = "one trial at a time" if found.most <= 1 else f"up to {found.most:,} trials at once"
+    return f"{kept}{at_once}, which measured best ({found.place})" if found.place else kept + at_once
 
 
 def _disk(plan: Plan, shown: Shown) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 #: Seconds before anything is shown: what is quicker needs no sign of life.
 PATIENCE = 0.5
+
+#: Seconds before a measurement is told of.
+MEASURING_PATIENCE = 2.0
 
 
 @contextmanager
@@ -32,6 +36,24 @@ def fetching(name: str) -> Iterator[None]:
     sys.stderr.write(f"fetching {name}\n")
     sys.stderr.flush()
     yield
+
+
+@contextmanager
+def measuring() -> Iterator[None]:
+    """While it is measured how many trials are best trained at once; said if it takes long."""
+    message = "measuring how many trials are best trained at once (kept for the next time; `--pack off` does without)\n"
+
+    def say() -> None:
+        sys.stderr.write(message)
+        sys.stderr.flush()
+
+    timer = threading.Timer(MEASURING_PATIENCE, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

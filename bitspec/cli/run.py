@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,8 +15,9 @@ from bitspec.cli.output import counted
 
 if TYPE_CHECKING:
     from bitspec.runners.execute import Outcome
-    from bitspec.runners.plan import Plan
-    from bitspec.runners.protocol import Runner
+    from bitspec.runners.local import LocalRunner
+    from bitspec.runners.planner import Division, Packing
+    from bitspec.runners.protocol import Pack
     from bitspec.runners.request import Request
 
 #: Exit code when a trial failed; the others went on.
@@ -41,6 +43,8 @@ def command(device: str | None, workers: int | None, keep_values: bool, dry_run:
     A trial is a model, a task, a strategy and a seed with their settings. The same trial is never trained twice, in
     whatever study it stands. Each is kept as soon as it is finished; a run that was stopped goes on where it was.
 
+    Trials of one model and task are trained together where that is faster: how many at once is measured, and kept.
+
     The exit code is 0 if all went well, 1 if a trial failed (the others go on), 2 if the spec, the data or the store
     is wrong, and 130 if it was stopped with Ctrl-C.
     """
@@ -60,28 +64,41 @@ def command(device: str | None, workers: int | None, keep_values: bool, dry_run:
     print_diagnostics([*diagnostics, *shown.diagnostics])
     if dry_run:
         return 0
-    if plan.new and device is not None:
-        from bitspec.training.devices import device as find_device
-
-        find_device(device)  # before anything is put down
-    number = asked.begin(plan, shlex.join(["bitspec", *sys.argv[1:]]))
+    command_line = shlex.join(["bitspec", *sys.argv[1:]])
     if not plan.new:
-        asked.store.end(number)
+        asked.store.end(asked.begin(plan, command_line))
         click.echo(f"nothing to train: {_all(len(plan.done))} of {asked.study.name} finished before; {_where(asked)}")
         return 0
-    return _train(asked, plan, number, LocalRunner(workers))
+    runner = LocalRunner(workers)
+    name = runner.device(asked.work)  # what is wrong is said before anything is put down
+    division, packing = asked.division(plan, device=name)
+    return _train(asked, division, packing, asked.begin(plan, command_line), runner)
 
 
-def _train(asked: Request, plan: Plan, number: int, runner: Runner) -> int:
+def _train(asked: Request, division: Division, packing: Packing, number: int, runner: LocalRunner) -> int:
+    from bitspec.cli.progress import measuring
     from bitspec.runners.execute import execute
     from bitspec.runners.progress import Watch, duration
 
+    plan = division.plan
     began = time.monotonic()
     done = f"; {len(plan.done)} are done" if plan.done else ""
     click.echo(f"{asked.study.name}: {counted(len(plan.new), 'trial')} to train{done}", err=True)
     try:
+        packs = runner.pack(asked.work, division, packing, measuring)
+        if len(packs) < len(plan.new):
+            click.echo(_packed(packs, division.kept, is_forced=packing.is_forced), err=True)
         with Watch(len(plan.new)) as watch:
-            outcome = execute(plan, asked.work, runner, asked.store, run=number, report=watch)
+            outcome = execute(
+                plan,
+                asked.work,
+                runner,
+                asked.store,
+                run=number,
+                packs=packs,
+                device=runner.device(asked.work),
+                report=watch,
+            )
     except KeyboardInterrupt:
         click.echo(f"\nstopped; what is finished is kept in {asked.store.folder}: run the same to go on", err=True)
         return INTERRUPTED
@@ -89,6 +106,16 @@ def _train(asked: Request, plan: Plan, number: int, runner: Runner) -> int:
     where = f"; {_where(asked)}" if outcome.finished else ""
     click.echo(f"{counted(len(outcome.finished), 'trial')} finished in {took}{where}")
     return _failures(outcome)
+
+
+def _packed(packs: Sequence[Pack], kept: int, *, is_forced: bool) -> str:
+    """How trials are packed: `in 9 packs of up to 8 trials, 3 alone`."""
+    together = [len(pack) for pack in packs if len(pack) > 1]
+    alone = len(packs) - len(together)
+    said = f"trained together: {counted(len(together), 'pack')} of up to {max(together)} trials"
+    said += f", and {alone:,} alone" if alone else ""
+    whose = "as in the store that is repeated" if is_forced else "in packs of the run before"
+    return f"{said}; {counted(kept, 'trial')} {whose}" if kept else said
 
 
 def _failures(outcome: Outcome) -> int:

@@ -14,7 +14,8 @@ class Epoch(Noun):
 
     `number` counts from 1. `loss` is the mean training loss over the examples of the epoch, with dropout;
     `validation_loss` that of the validation set, without. `metrics` holds every metric of the task as a fraction
-    (`accuracy`, `f1`, `accuracy_mismatched` …), `score` the main one × 100. `seconds` is the time of both.
+    (`accuracy`, `f1`, `accuracy_mismatched` …), `score` the main one × 100. `seconds` is the time of both; trials that
+    are trained together have equal shares of it.
     """
 
     number: int
@@ -61,7 +62,8 @@ class Result(Noun):
 
     `trainable` is the number of selected entries of the backbone, `percent` its share of all of the backbone's,
     `head` the number of entries that were trained and are not counted (the head; the pooler, if it is trained with
-    it). `seconds` is the time of training and evaluation, `pack` the keys that were trained together with it.
+    it). `pack` are the keys that were trained together with it, its own included. `seconds` is the time of training and
+    evaluation: of a pack's time an equal share for each of its trials, so that sums over trials are true.
     """
 
     key: str

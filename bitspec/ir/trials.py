@@ -14,7 +14,7 @@ from bitspec.ir.settings import Settings
 from bitspec.ir.study import Model, Study, Task
 
 #: A new one whenever the same trial would come out with other numbers.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 
 class Trial(Noun):

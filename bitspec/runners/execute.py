@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bitspec.ir.events import Event, Failed, Finished, Started
 from bitspec.ir.trials import Planned
 from bitspec.runners.plan import Plan
-from bitspec.runners.protocol import Runner, Work
+from bitspec.runners.protocol import Pack, Runner, Work
 from bitspec.store.store import Store
 
 
@@ -28,17 +28,22 @@ def execute(
     store: Store,
     *,
     run: int,
+    packs: Sequence[Pack] | None = None,
+    device: str | None = None,
     report: Callable[[Planned, Event], None] = lambda _planned, _event: None,
 ) -> Outcome:
     """Train what is new in a plan, as the `run` of that number in the store.
 
-    `report` is told every event. A trial that fails does not stop the others. Raises BitspecError if the store cannot
-    be written to; what was finished before is kept.
+    `packs` say which trials are trained together, each by itself without. They are put down for the `device`, so that
+    a run that is interrupted can go on with the same ones. `report` is told every event. A trial that fails does not
+    stop the others. Raises BitspecError if the store cannot be written to; what was finished before is kept.
     """
     outcome = Outcome()
+    packs = plan.packs() if packs is None else packs
+    store.begin_packs(run, [[planned.key for planned in pack] for pack in packs], device)
     trials = {trial.key: trial for trial in plan.new}
     started: dict[str, datetime] = {}
-    for event in runner.run(work, plan.packs()):
+    for event in runner.run(work, packs):
         planned = trials[event.key]
         match event:
             case Started():

@@ -77,7 +77,7 @@ class Plan:
         return None if epoch is None else epoch * trial.settings.epochs
 
     def packs(self) -> tuple[Pack, ...]:
-        """The trials to be trained, in packs. Every trial is alone for now."""
+        """The trials to be trained, each alone; which of them are better trained together, a runner knows."""
         return tuple((trial,) for trial in self.new)
 
 

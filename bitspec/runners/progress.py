@@ -33,7 +33,8 @@ class Watch:
     """Tells a user about the events of a run, on standard error. Use it in a `with`.
 
     `total` is the number of trials to come. A terminal shows a bar with the trial, epoch, loss, score and the time
-    left; each finished trial leaves a line. Elsewhere there are lines only.
+    left, or with how many trials are trained at once; each finished trial leaves a line. Elsewhere there are lines
+    only.
     """
 
     def __init__(self, total: int, console: Console | None = None) -> None:
@@ -65,8 +66,9 @@ class Watch:
         """Take note of an event of a trial."""
         match event:
             case Started(epochs=epochs, steps=steps):
-                trial = self._under_way[event.key] = _Trial(epochs, steps, time.monotonic())
-                self._show(f"{name(planned)}  epoch 1/{epochs}")
+                self._under_way[event.key] = _Trial(epochs, steps, time.monotonic())
+                many = len(self._under_way)
+                self._show(f"{name(planned) if many == 1 else f'{many} trials at once'}  epoch 1/{epochs}")
             case Stepped(epoch=epoch, step=step, loss=loss):
                 trial = self._under_way[event.key]
                 trial.part = (epoch - 1 + step / trial.steps) / trial.epochs
@@ -80,7 +82,8 @@ class Watch:
                 if not is_last and not self.console.is_terminal and time.monotonic() - self._last_line > QUIET:
                     self._line(Text(f"{self._counter()} {details}"))
             case Finished(result=result):
-                took = duration(time.monotonic() - self._under_way[event.key].began)
+                # Of a pack, the share that is each trial's own, so that the lines add up to the whole.
+                took = duration((time.monotonic() - self._under_way[event.key].began) / len(result.pack))
                 self._end(event.key)
                 left = f", {self._left()} left" if self._ended < self._total else ""
                 self._line(Text(f"{self._counter()} {name(planned)}: score {result.score:.2f} in {took}{left}"))
@@ -98,6 +101,9 @@ class Watch:
         return f"[{min(self._ended, self._total):>{width}}/{self._total}]"
 
     def _details(self, planned: Planned, trial: _Trial, epoch: int, loss: float) -> str:
+        many = len(self._under_way)
+        if many > 1:  # whose losses and scores would only flicker
+            return f"{many} trials at once  epoch {epoch}/{trial.epochs}  {self._left()} left"
         score = f"  score {trial.score:.2f}" if trial.score is not None else ""
         return f"{name(planned)}  epoch {epoch}/{trial.epochs}  loss {loss:.4f}{score}  {self._left()} left"
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from bitspec.diagnostics import BitspecError, did_you_mean, error
 from bitspec.ir.study import Model, Study
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan, plan
+from bitspec.runners.planner import Division, Extents, Packing, divide
 from bitspec.runners.protocol import Work
+from bitspec.runners.selections import Selections
 from bitspec.store.store import Store
 from bitspec.training.tasks import OnFetch
 
@@ -21,6 +23,7 @@ class Request:
     `spec` is where it was read from, `text` what stands there. `settings` take the place of the spec's for every
     trial; `only` names strategies and tasks. `data_dir` is a folder in the GLUE layout, or None for the hub. With
     `keep_values`, the trained values of every trial are kept, and trials that are finished without are run again.
+    At most `most` trials are trained together, or as many as measures best; with `packs_of`, as in that store.
     """
 
     study: Study
@@ -32,6 +35,8 @@ class Request:
     data_dir: Path | None = None
     device: str | None = None
     keep_values: bool = False
+    most: int | None = None
+    packs_of: Store | None = None
 
     @property
     def base(self) -> Path:
@@ -59,6 +64,19 @@ class Request:
             fetch=fetch,
             on_fetch=on_fetch,
         )
+
+    def division(self, planned: Plan, *, device: str | None = None) -> tuple[Division, Packing]:
+        """What can be trained together of a plan, and how it is to be packed.
+
+        Packs of an earlier run that did not come to its end are among it, with `device` those that were made for it.
+        Raises BitspecError if there is no store whose packs are asked for.
+        """
+        if self.packs_of is not None:
+            self.packs_of.read_path()
+            packing = Packing(self.most, self.packs_of.packs(), is_forced=True)
+        else:
+            packing = Packing(self.most, self.store.packs(device))
+        return divide(planned, packing, Extents(Selections(self.study, self.base))), packing
 
     def begin(self, planned: Plan, command: str) -> int:
         """Put down in the store that the run begins, and return its number."""

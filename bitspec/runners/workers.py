@@ -34,6 +34,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def share_of(workers: int) -> int:
+    """Threads that each of so many workers has."""
+    return max(1, cores() // workers)
+
+
 def run_in_processes(work: Work, packs: Sequence[Pack], workers: int) -> Iterator[Event]:
     """Run packs in so many processes, which share the cores; events come as they happen, of several trials at once.
 
@@ -42,7 +47,7 @@ def run_in_processes(work: Work, packs: Sequence[Pack], workers: int) -> Iterato
     """
     context = multiprocessing.get_context("spawn")
     waiting = deque(packs)
-    threads = max(1, cores() // workers)
+    threads = share_of(workers)
     crew: dict[Connection, _Worker] = {}
 
     def hire() -> None:
@@ -113,7 +118,7 @@ class _Worker:
 def _serve(connection: Connection, work: Work, threads: int) -> None:
     """What a worker does: asks for packs until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
-    from bitspec.runners.local import Bench, run_pack
+    from bitspec.runners.bench import Bench, run_pack
     from bitspec.training.devices import use_threads
 
     use_threads(threads)

@@ -90,6 +90,24 @@ def durations(connection: duckdb.DuckDBPyConnection) -> Durations:
     return Durations(tuple(Pace(*row) for row in rows))
 
 
+def packs(
+    connection: duckdb.DuckDBPyConnection, device: str | None, *, has_planned: bool
+) -> dict[str, tuple[str, ...]]:
+    """The pack of every key as it was begun: of a finished trial in the run that finished it, else in the last run.
+
+    With a device, only packs for that device. Stores of version 1 tell of finished trials only.
+    """
+    trained = "SELECT key, pack, run FROM base.trials WHERE status = 'finished' AND ($1 IS NULL OR device = $1)"
+    finished = {key: (tuple(pack), run) for key, pack, run in connection.execute(trained, [device]).fetchall()}
+    found = {key: pack for key, (pack, _) in finished.items()}
+    if has_planned:
+        # What a pack began as is what repeats it, whatever it lost on its way: trials that diverged, or one half.
+        planned = "SELECT run, keys FROM base.packs WHERE $1 IS NULL OR device = $1 ORDER BY run, number"
+        for run, keys in connection.execute(planned, [device]).fetchall():
+            found |= {key: tuple(keys) for key in keys if key not in finished or finished[key][1] == run}
+    return found
+
+
 def find_trial(connection: duckdb.DuckDBPyConnection, key: str) -> StoredTrial:
     """The trial whose key begins like this. Raises BitspecError if there is none, or more than one."""
     cursor = connection.execute(

@@ -134,6 +134,17 @@ def upsert_cells(
     connection.execute("DROP TABLE planned")
 
 
+def insert_packs(
+    connection: duckdb.DuckDBPyConnection, run: int, packs: Sequence[Sequence[str]], device: str | None
+) -> None:
+    """Put down the packs of a run, numbered from 1."""
+    connection.execute(
+        "INSERT INTO base.packs BY NAME SELECT ?::INTEGER AS run, unnest(?::INTEGER[]) AS number, "
+        "unnest(?::VARCHAR[][]) AS keys, ?::VARCHAR AS device",
+        [run, list(range(1, len(packs) + 1)), [list(pack) for pack in packs], device],
+    )
+
+
 def set_values_file(connection: duckdb.DuckDBPyConnection, key: str, values_file: str) -> None:
     """Put down where the values of a finished trial are kept."""
     connection.execute("UPDATE base.trials SET values_file = ? WHERE key = ?", [values_file, key])

@@ -10,7 +10,17 @@ import duckdb
 from bitspec.store.views import VIEWS
 
 #: Of the tables; a new one when a store of this one cannot be used by an older bitspec.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+
+#: Since version 2: which trials a run was to train together. What each was really trained with is in `trials.pack`.
+_PACKS: Final = """
+CREATE TABLE base.packs (
+    run INTEGER NOT NULL,
+    number INTEGER NOT NULL,      -- of the pack in its run, from 1
+    keys VARCHAR[] NOT NULL,      -- in their order
+    device VARCHAR                -- for which they were packed
+);
+"""
 
 # No primary keys: DuckDB's index on them makes every opening and every commit slower, and with one writer at a time a
 # look before each insertion does the same. Times are UTC.
@@ -126,6 +136,9 @@ CREATE TABLE base.predictions (
 );
 """
 
+#: What brings a store from a version to the next one.
+_MIGRATIONS: Final = {1: _PACKS}
+
 
 def views_digest() -> str:
     """The sha256 of all views: a store whose views were made by another bitspec gets them anew."""
@@ -135,8 +148,16 @@ def views_digest() -> str:
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables and views in an empty database."""
     connection.execute(_TABLES)
+    connection.execute(_PACKS)
     connection.execute("INSERT INTO base.meta VALUES (?, '')", [SCHEMA_VERSION])
     create_views(connection)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """Bring the tables of an older version up to this one; what is in them stays as it is."""
+    for older in range(version, SCHEMA_VERSION):
+        connection.execute(_MIGRATIONS[older])
+    connection.execute("UPDATE base.meta SET version = ?", [SCHEMA_VERSION])
 
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:

@@ -184,6 +184,21 @@ class Store:
             if not records.is_finished(connection, planned.key):
                 records.insert_failure(connection, planned, failure, training)
 
+    def begin_packs(self, run: int, packs: Sequence[Sequence[str]], device: str | None = None) -> None:
+        """Put down which trials a run is to train together: packs of keys, each in its order, for a device."""
+        with self._writing() as connection:
+            records.insert_packs(connection, run, packs, device)
+
+    def packs(self, device: str | None = None) -> dict[str, tuple[str, ...]]:
+        """For every key the pack in which its training was begun, the last time if it is not finished.
+
+        With a device, only the packs that were made for it. Empty if there is no store yet.
+        """
+        if not self.database.exists():
+            return {}
+        with self._reading() as connection:
+            return lookups.packs(connection, device, has_planned=self._version(connection) >= 2)
+
     def end(self, run: int) -> None:
         """Put down that a run came to its end."""
         with self._writing() as connection:
@@ -250,16 +265,19 @@ class Store:
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with ENGINE.reading(self.database, self.patience) as connection:
-            self._check_version(connection)
+            self._version(connection)
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with ENGINE.writing(self.database, self.patience) as connection:
-            self._check_version(connection)
+            version = self._version(connection)
+            if version < schema.SCHEMA_VERSION:
+                schema.migrate(connection, version)
             yield connection
 
-    def _check_version(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _version(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """The version of the tables. Raises BitspecError if it is a newer one, or there are none."""
         found = schema.version(connection)
         if found is None:
             raise BitspecError(
@@ -277,6 +295,7 @@ class Store:
                     help="upgrade it with `pip install --upgrade bitspec`, or choose another store with `--store`",
                 )
             )
+        return found[0]
 
     def _unusable(self, problem: Exception) -> BitspecError:
         wrong = f"results cannot be kept in `{self.folder}`"

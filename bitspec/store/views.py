@@ -71,7 +71,11 @@ _SCORES: Columns = {
 }
 
 _RUNNING: Columns = {
-    "seconds": ("trial.seconds", "seconds of training and evaluation"),
+    "seconds": ("trial.seconds", "seconds of training and evaluation; of a pack, its share of them"),
+    "pack_size": (
+        "len(trial.pack)::INTEGER",
+        "how many trials were trained together with it, itself included: 1 if it was alone",
+    ),
     "training_examples": ("trial.training_examples", "examples in the training set"),
     "validation_examples": ("trial.validation_examples", "examples in the validation set"),
 }
@@ -95,7 +99,7 @@ _EPOCH_COLUMNS: Columns = {
     "validation_loss": ("epoch.validation_loss", "mean loss on the validation set after the epoch"),
     "score": ("epoch.score", "the task's main metric × 100 after the epoch"),
     "metrics": ("epoch.metrics", "every metric of the task after the epoch, as fractions"),
-    "seconds": ("epoch.seconds", "seconds of training and evaluation"),
+    "seconds": ("epoch.seconds", "seconds of training and evaluation; of a pack, its share of them"),
     **_KEY,
 }
 
@@ -159,7 +163,7 @@ _TRIAL_COLUMNS: Columns = {
     "finished": ("trial.finished", "when it finished or failed, UTC"),
     "device": ("trial.device", "what it was trained on"),
     "threads": ("trial.threads", "CPU threads that it was trained with"),
-    "pack": ("trial.pack", "keys of the trials that were trained together with it"),
+    "pack": ("trial.pack", "keys of the trials that were trained together with it, itself included"),
     "run": ("trial.run", "the run that trained it"),
     "values_file": ("trial.values_file", "the file of its trained values, in the store; null if they were not kept"),
 }

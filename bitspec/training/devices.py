@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from bitspec.diagnostics import BitspecError, error, listed
@@ -9,10 +11,8 @@ from bitspec.diagnostics import BitspecError, error, listed
 
 def device(name: str | None) -> torch.device:
     """A device by its name (`cpu`, `cuda`, `cuda:1`), or the best there is. Raises BitspecError if there is none."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(name)
+        found = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         if found.type not in {"cpu", "cuda"}:
             raise RuntimeError
         torch.empty(0, device=found)
@@ -20,6 +20,10 @@ def device(name: str | None) -> torch.device:
         there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
         hint = f"this machine has {listed(there, 'and')}"
         raise BitspecError(error("no-device", f"`--device {name}` cannot be used", help=hint)) from problem
+    if found.type == "cuda":
+        # The same trial twice is equal bit for bit: sums in a fixed order, where torch has them.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     return found
 
 

@@ -5,7 +5,7 @@ Shapes: N examples, B examples of a batch, T tokens of the longest of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bitspec.training.examples import Split
+from bitspec.training.layout import Layout, Tokens, send
 
 #: Examples of one forward pass of the evaluation, which keeps no activations.
 EVALUATION_BATCH = 64
@@ -50,6 +51,26 @@ class Encoded:
         inputs = {name: column[chosen_B, :longest].long() for name, column in self.columns.items()}
         inputs["attention_mask"] = (torch.arange(longest)[None, :] < lengths_B[:, None]).long()
         return Batch({name: part.to(device) for name, part in inputs.items()}, self.labels_N[chosen_B].to(device))
+
+    def tokens(
+        self, chosen: Sequence[Tensor], streams: Sequence[int], device: torch.device, *, causal: bool
+    ) -> tuple[Tokens, Tensor]:
+        """One batch of chosen examples for each stream, without padding, and the labels of each trial's (K, B).
+
+        `streams` says for each trial which stream is its own.
+        """
+        lengths = [self.lengths_N[chosen_B] for chosen_B in chosen]
+        layout = Layout([own.tolist() for own in lengths], streams, device, causal=causal)
+        columns = {}
+        for name, column in self.columns.items():
+            rows = torch.zeros(len(layout.fed), layout.tokens, dtype=torch.int64)
+            for row, stream in enumerate(layout.fed):
+                longest = int(lengths[stream].max())
+                real = torch.arange(longest)[None, :] < lengths[stream][:, None]
+                rows[row, : layout.counts[stream]] = column[chosen[stream], :longest][real].long()
+            columns[name] = send(rows, device)
+        labels_KB = send(torch.stack([self.labels_N[chosen[stream]] for stream in streams]), device)
+        return Tokens(columns["input_ids"], columns.get("token_type_ids"), layout), labels_KB
 
     def by_length(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """All examples in batches of like lengths, so that little is padded; which, not what is in them."""

@@ -1,163 +1,387 @@
-"""Trains one trial, epoch by epoch, and says how it goes."""
+"""Trains a pack of trials, epoch by epoch, and says how it goes.
+
+Shapes: K trials of the pack, B examples of a batch, C classes, N examples of a validation set.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitspec.ir.events import Epoch, EpochEnded, Predictions, Started, Stepped
+from bitspec.ir.events import Epoch, EpochEnded, Failed, Predictions, Started, Stepped
 from bitspec.ir.masks import Mask
 from bitspec.ir.settings import Settings
-from bitspec.training.encoding import Encoded
+from bitspec.training.binding import Binding
+from bitspec.training.encoding import EVALUATION_BATCH, Encoded
+from bitspec.training.flat import is_causal
 from bitspec.training.model import Prepared
 from bitspec.training.noise import batch_order
 from bitspec.training.state import Trainable
 
-#: Seconds between two signs of life of a trial.
+#: Seconds between two signs of life of a pack.
 TICK: Final = 0.25
+
+#: Steps after which it is looked whether a loss is still a number; looking makes a GPU wait.
+CHECK: Final = 100
+
+#: Fewest examples of one forward pass of the evaluation, for each trial.
+_FEWEST: Final = 8
 
 #: Every metric of a task from labels and predictions of one validation set, as fractions.
 Metrics = Callable[[str, list[float], list[float]], dict[str, float]]
 
+#: What may happen while a pack is trained.
+TrainingEvent = Started | Stepped | EpochEnded | Failed
 
-class Diverged(Exception):  # noqa: N818 - an outcome, not a mistake
-    """The loss, of the training or of a validation set, is no number any more."""
 
+@dataclass(frozen=True)
+class Recipe:
+    """What may differ between the trials of a pack.
 
-class Training:
-    """A trial in training: its state, and what came of it.
-
-    The model is the trial's own until `close`, which gives it back as it was.
+    `masks` are by full name and hold the head too. Of the settings, epochs, batch_size, max_length, precision and
+    dropout are the same for all trials of a pack.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        *,
-        key: str,
-        task: str,
-        training: Encoded,
-        validation: tuple[Encoded, ...],
-        masks: Mapping[str, Mask],
-        settings: Settings,
-        seed: int,
-        metrics: Metrics,
-        main: str,
-    ) -> None:
-        """`masks` are by full name and hold the head too; `metrics` scores a validation set, `main` is the score."""
-        self.prepared, self.settings = prepared, settings
-        self._key, self._seed = key, seed
-        self._training, self._validation = training, validation
-        self._metrics, self._main = metrics, main
-        prepared.new_head(seed, task)
-        prepared.noise.begin_trial(prepared.model, seed, settings.dropout)
-        self.state = Trainable(prepared.model, masks)
+    key: str
+    seed: int
+    settings: Settings
+    masks: Mapping[str, Mask]
+
+
+class Trial:
+    """A trial in training: its values with their optimizer, and what came of it so far."""
+
+    def __init__(self, recipe: Recipe, state: Trainable) -> None:
+        self.key, self.seed, self.settings = recipe.key, recipe.seed, recipe.settings
+        self.state = state
+        settings = recipe.settings
         self.optimizer = torch.optim.AdamW(
-            [self.state.vector],
+            [state.vector],
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.eps,
             weight_decay=settings.weight_decay,
             fused=True,
         )
+        # Moments are there before the first step, so that memory cannot run out between two trials' steps.
+        self.optimizer.state[state.vector] = {
+            "step": torch.zeros((), device=state.vector.device),
+            "exp_avg": torch.zeros_like(state.vector, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(state.vector, requires_grad=False),
+        }
+        self.epochs: list[Epoch] = []
         self.predictions: tuple[Predictions, ...] = ()
-        self._steps = math.ceil(len(training) / settings.batch_size)
+        #: Keys of the trials with which it was trained to its end.
+        self.pack: tuple[str, ...] = ()
+
+    def step(self, number: int, steps: int) -> None:
+        """After a backward pass: clip the gradient over all trained values, and follow it."""
+        settings = self.settings
+        self.state.settle_gradient()
+        if settings.clip_norm != "off":
+            torch.nn.utils.clip_grad_norm_(self.state.vector, settings.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate(number, steps, settings)
+        self.optimizer.step()
+
+
+class Training:
+    """Trials that are trained together: one forward pass through the frozen matrices serves all.
+
+    The model is theirs until `close`, which gives it back as it was. Raises ValueError for several trials of an
+    architecture that is not known, or if their settings do not go together.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        recipes: Sequence[Recipe],
+        *,
+        task: str,
+        training: Encoded,
+        validation: tuple[Encoded, ...],
+        metrics: Metrics,
+        main: str,
+    ) -> None:
+        """`metrics` scores a validation set, `main` is the score; heads are drawn by (seed, task)."""
+        if len({_common(recipe.settings) for recipe in recipes}) != 1:
+            raise ValueError("the trials of a pack have the same epochs, batch size, length, precision and dropout")
+        if len(recipes) > 1 and prepared.architecture is None:
+            raise ValueError("trials of an architecture that is not known are trained one at a time")
+        self.prepared = prepared
+        self._training, self._validation = training, validation
+        self._metrics, self._main = metrics, main
+        self._binding: Binding | None = None
+        self._settings = recipes[0].settings
+        self._steps = math.ceil(len(training) / self._settings.batch_size)
+        self.trials = []
+        for recipe in recipes:
+            prepared.new_head(recipe.seed, task)
+            alone = len(recipes) == 1
+            self.trials.append(Trial(recipe, Trainable(prepared.model, recipe.masks, alone=alone)))
 
     def close(self) -> None:
         """Give the model back as it was before, bit for bit; the head stays as it is."""
-        self.state.close()
+        if self._binding is not None:
+            self._binding.close()
+            self._binding = None
 
-    def run(self) -> Iterator[Started | Stepped | EpochEnded]:
-        """Train all epochs. Raises Diverged when the loss is no number."""
-        epochs = self.settings.epochs
-        yield Started(self._key, epochs, self._steps)
-        for number in range(1, epochs + 1):
-            began = time.perf_counter()
-            loss = yield from self._epoch(number)
-            validation_loss, metrics = self._evaluate()
-            yield EpochEnded(
-                self._key,
-                Epoch(
-                    number=number,
+    def run(self) -> Iterator[TrainingEvent]:
+        """Train all epochs.
+
+        A trial whose loss is no number ends as diverged, and the others go on. When memory runs out, the pack is
+        halved, and both halves go on where it was, one after the other; a trial that is alone raises what torch did.
+        """
+        for trial in self.trials:
+            yield Started(trial.key, self._settings.epochs, self._steps)
+        waiting = [_Course(self.trials)]
+        while waiting:
+            course = waiting.pop()
+            try:
+                yield from self._train(course)
+            except (RuntimeError, MemoryError) as problem:
+                if len(course.trials) == 1 or not is_out_of_memory(problem):
+                    raise
+                self.close()
+                waiting += reversed(course.halves())
+
+    def rehearse(self, steps: int) -> float:
+        """Train so many steps from the beginning, and return the seconds that one takes."""
+        course = _Course(self.trials)
+        self._bind(course)
+        self.prepared.model.train()
+        began = time.perf_counter()
+        for _ in range(steps):
+            self._step(course)
+        course.losses_K.tolist()  # waits for a GPU
+        return (time.perf_counter() - began) / steps
+
+    def _bind(self, course: _Course) -> None:
+        self.close()
+        prepared, trials = self.prepared, course.trials
+        architecture = prepared.architecture
+        self._binding = Binding(
+            prepared.model,
+            [trial.state for trial in trials],
+            blocks=None if architecture is None else architecture.blocks_of(prepared.model),
+            frozen_type=torch.bfloat16 if self._settings.precision == "bf16" else None,
+        )
+        prepared.noise.begin_trials(prepared.model, course.seeds, self._settings.dropout)
+
+    def _train(self, course: _Course) -> Iterator[TrainingEvent]:
+        """Train a course from where it is to its end."""
+        self._bind(course)
+        while course.epoch < self._settings.epochs:
+            yield from self._epoch(course)
+            if not course.trials:
+                return
+            yield from self._end_epoch(course)
+            if not course.trials:
+                return
+        for trial in course.trials:
+            trial.pack = tuple(other.key for other in course.trials)
+
+    def _epoch(self, course: _Course) -> Generator[TrainingEvent, None, None]:
+        self.prepared.model.train()
+        told = time.monotonic()
+        while course.step < (course.epoch + 1) * self._steps:
+            self._step(course)
+            if course.step % CHECK == 0 or course.step == (course.epoch + 1) * self._steps:
+                yield from self._drop_diverged(course, course.losses_K)
+                if not course.trials:
+                    return
+            if time.monotonic() - told > TICK:
+                told = time.monotonic()
+                done = course.step - course.epoch * self._steps
+                for trial, loss in zip(course.trials, course.mean_losses(), strict=True):
+                    yield Stepped(trial.key, course.epoch + 1, done, loss)
+
+    def _step(self, course: _Course) -> None:
+        """One step of all trials. Nothing of it is to be seen if memory runs out in it."""
+        assert self._binding is not None
+        size, settings = len(self._training), self._settings
+        first = course.step % self._steps * settings.batch_size
+        orders = [course.order(seed, size)[first : first + settings.batch_size] for seed in course.seeds]
+        for trial in course.trials:
+            trial.state.zero_grad()
+        logits_KBC, labels_KB = self._logits(self._training, orders, course, step=course.step)
+        losses_K = losses_of(logits_KBC, labels_KB)
+        losses_K.sum().backward()
+        for trial in course.trials:
+            trial.step(course.step, settings.epochs * self._steps)
+        self._binding.write()
+        course.losses_K += losses_K.detach().double() * labels_KB.shape[1]
+        course.seen += labels_KB.shape[1]
+        course.step += 1
+
+    def _logits(
+        self, split: Encoded, chosen: Sequence[Tensor], course: _Course, step: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (K, B, C) and labels (K, B) of the chosen examples: one batch a stream, or one for all trials."""
+        assert self._binding is not None
+        prepared = self.prepared
+        architecture = prepared.architecture
+        self._binding.spread()
+        with self._precision():
+            if architecture is not None:
+                streams = course.streams if len(chosen) > 1 else (0,) * len(course.trials)
+                tokens, labels_KB = split.tokens(chosen, streams, prepared.device, causal=is_causal(prepared.model))
+                prepared.noise.begin_step(step, tokens.layout)
+                return architecture.logits(prepared.model, tokens), labels_KB
+            batch = split.batch(chosen[0], prepared.device)
+            prepared.noise.begin_step(step, batch.inputs["attention_mask"])
+            return prepared.model(**batch.inputs).logits[None], batch.labels_B[None]
+
+    def _end_epoch(self, course: _Course) -> Iterator[TrainingEvent]:
+        losses, all_losses = self._evaluate(course)
+        # Told of all trials before any is dropped: what they said is by their place.
+        epochs = list(zip(course.trials, course.mean_losses(), strict=True))
+        seconds = time.perf_counter() - course.began
+        yield from self._drop_diverged(course, all_losses)
+        for (trial, loss), validation_loss in zip(epochs, losses.tolist(), strict=True):
+            if trial in course.trials:
+                metrics: dict[str, float] = {}
+                for split in trial.predictions:
+                    metrics |= self._metrics(split.split, list(split.labels), list(split.predictions))
+                epoch = Epoch(
+                    number=course.epoch + 1,
                     loss=loss,
                     validation_loss=validation_loss,
                     score=round(100 * metrics[self._main], 10),  # 64.6, not 64.60000000000001
                     metrics=metrics,
-                    seconds=time.perf_counter() - began,
-                ),
-            )
-
-    def _epoch(self, number: int) -> Generator[Stepped, None, float]:
-        training, settings = self._training, self.settings
-        self.prepared.model.train()
-        total = torch.zeros((), dtype=torch.float64, device=self.prepared.device)
-        seen, told = 0, time.monotonic()
-        order = batch_order(self._seed, number, len(training))
-        for index, chosen_B in enumerate(order.split(settings.batch_size)):
-            loss = self._step((number - 1) * self._steps + index, chosen_B)
-            total += loss.double() * len(chosen_B)
-            seen += len(chosen_B)
-            if time.monotonic() - told > TICK:
-                told = time.monotonic()
-                yield Stepped(self._key, number, index + 1, _finite(total) / seen)
-        return _finite(total) / seen
-
-    def _step(self, step: int, chosen_B: Tensor) -> Tensor:
-        settings, state = self.settings, self.state
-        batch = self._training.batch(chosen_B, self.prepared.device)
-        self.prepared.noise.begin_step(step, batch.inputs["attention_mask"])
-        state.zero_grad()
-        with self._precision():
-            logits_BC = self.prepared.model(**batch.inputs).logits
-        loss = loss_of(logits_BC, batch.labels_B)
-        loss.backward()
-        state.settle_gradient()
-        if settings.clip_norm != "off":
-            torch.nn.utils.clip_grad_norm_(state.vector, settings.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate(step, settings.epochs * self._steps, settings)
-        self.optimizer.step()
-        state.write()
-        return loss.detach()
+                    seconds=seconds / len(epochs),
+                )
+                trial.epochs.append(epoch)
+                yield EpochEnded(trial.key, epoch)
+        course.begin_epoch()
 
     @torch.no_grad()
-    def _evaluate(self) -> tuple[float, dict[str, float]]:
-        model = self.prepared.model.eval()
-        losses: list[float] = []
-        metrics: dict[str, float] = {}
-        found: list[Predictions] = []
+    def _evaluate(self, course: _Course) -> tuple[Tensor, Tensor]:
+        """The loss of each trial on the first validation set, and on all of them together.
+
+        What it says of each goes to its `predictions`.
+        """
+        self.prepared.model.eval()
+        trials = len(course.trials)
+        found: list[list[Predictions]] = [[] for _ in course.trials]
+        losses: list[Tensor] = []
         for split in self._validation:
-            logits_NC = torch.empty(len(split), self.prepared.outputs, dtype=self.state.vector.dtype)
-            for chosen_B in split.by_length():
-                batch = split.batch(chosen_B, self.prepared.device)
-                with self._precision():
-                    logits_BC = model(**batch.inputs).logits
-                logits_NC.index_copy_(0, chosen_B, logits_BC.to("cpu", logits_NC.dtype))
-            losses.append(_finite(loss_of(logits_NC, split.labels_N)))
-            found.append(predictions(split, logits_NC))
-            metrics |= self._metrics(split.name, list(found[-1].labels), list(found[-1].predictions))
-        self.predictions = tuple(found)
-        return losses[0], metrics
+            logits_KNC = torch.empty(
+                trials, len(split), self.prepared.outputs, dtype=course.trials[0].state.vector.dtype
+            )
+            for chosen_B in split.by_length(max(_FEWEST, EVALUATION_BATCH // trials)):
+                logits_KBC, _ = self._logits(split, [chosen_B], course)
+                logits_KNC.index_copy_(1, chosen_B, logits_KBC.to("cpu", logits_KNC.dtype))
+            losses.append(losses_of(logits_KNC, split.labels_N.expand(trials, -1)))
+            for own, logits_NC in zip(found, logits_KNC, strict=True):
+                own.append(predictions(split, logits_NC))
+        for trial, own in zip(course.trials, found, strict=True):
+            trial.predictions = tuple(own)
+        return losses[0], torch.stack(losses).sum(0)
+
+    def _drop_diverged(self, course: _Course, losses_K: Tensor) -> Iterator[Failed]:
+        """End the trials whose loss, of the training or of a validation set, is no number any more."""
+        finite = losses_K.isfinite().tolist()
+        if all(finite):
+            return
+        for trial, is_finite in zip(course.trials, finite, strict=True):
+            if not is_finite:
+                yield Failed(trial.key, "diverged", "the loss is no number any more", "try a smaller learning_rate")
+        course.keep(finite)
+        if course.trials:
+            self._bind(course)
+            self.prepared.model.train()
 
     def _precision(self) -> AbstractContextManager[object]:
-        if self.settings.precision == "bf16":
+        if self._settings.precision == "bf16":
             return torch.autocast(self.prepared.device.type, torch.bfloat16)
         return nullcontext()
 
 
-def loss_of(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
-    """Mean cross-entropy over the examples, or the mean squared error of a regression (one output)."""
-    logits_BC = logits_BC.to(torch.promote_types(torch.float32, logits_BC.dtype))
-    if labels_B.is_floating_point():
-        return functional.mse_loss(logits_BC.squeeze(1), labels_B.to(logits_BC.dtype))
-    return functional.cross_entropy(logits_BC, labels_B)
+class _Course:
+    """Trials on their way together: how far they are, and the sum of their losses in this epoch."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.trials = list(trials)
+        self.step = 0
+        self.epoch = 0
+        self.losses_K = torch.zeros(len(trials), dtype=torch.float64, device=trials[0].state.vector.device)
+        self.seen = 0
+        self.began = time.perf_counter()
+        self._orders: dict[tuple[int, int], Tensor] = {}
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the trials, each once: those of a seed share their batches and their dropout."""
+        return tuple(dict.fromkeys(trial.seed for trial in self.trials))
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        """For each trial the place of its seed."""
+        return tuple(self.seeds.index(trial.seed) for trial in self.trials)
+
+    def order(self, seed: int, examples: int) -> Tensor:
+        """The order of the training set in this epoch."""
+        place = (seed, self.epoch)
+        if place not in self._orders:
+            self._orders = {key: order for key, order in self._orders.items() if key[1] == self.epoch}
+            self._orders[place] = batch_order(seed, self.epoch + 1, examples)
+        return self._orders[place]
+
+    def mean_losses(self) -> list[float]:
+        """The mean loss of each trial in this epoch so far."""
+        return [loss / max(1, self.seen) for loss in self.losses_K.tolist()]
+
+    def begin_epoch(self) -> None:
+        """The next epoch begins."""
+        self.epoch += 1
+        self.losses_K = torch.zeros_like(self.losses_K)
+        self.seen = 0
+        self.began = time.perf_counter()
+
+    def keep(self, wanted: Sequence[bool]) -> None:
+        """Go on with some of the trials; the values of each become its own again."""
+        self.trials = [trial for trial, keep in zip(self.trials, wanted, strict=True) if keep]
+        self.losses_K = self.losses_K[torch.tensor(wanted, device=self.losses_K.device)]
+
+    def halves(self) -> tuple[_Course, _Course]:
+        """Two courses that go on where this one is."""
+        middle = len(self.trials) // 2
+        found = []
+        for part in (slice(middle), slice(middle, None)):
+            half = _Course(self.trials[part])
+            half.step, half.epoch, half.seen = self.step, self.epoch, self.seen
+            half.losses_K = self.losses_K[part].clone()
+            found.append(half)
+        return found[0], found[1]
+
+
+def _common(settings: Settings) -> tuple[object, ...]:
+    return settings.epochs, settings.batch_size, settings.max_length, settings.precision, settings.dropout
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether an error says that memory ran out, that of a GPU or of this machine."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "allocate memory" in str(problem) or "out of memory" in str(problem).lower()
+
+
+def losses_of(logits_KBC: Tensor, labels_KB: Tensor) -> Tensor:
+    """Of each trial the mean cross-entropy over the examples, or the mean squared error of a regression; (K)."""
+    logits_KBC = logits_KBC.to(torch.promote_types(torch.float32, logits_KBC.dtype))
+    if labels_KB.is_floating_point():
+        return (logits_KBC.squeeze(2) - labels_KB.to(logits_KBC.dtype)).square().mean(1)
+    losses = functional.cross_entropy(logits_KBC.flatten(0, 1), labels_KB.flatten(), reduction="none")
+    return losses.view(labels_KB.shape).mean(1)
 
 
 def rate(step: int, steps: int, settings: Settings) -> float:
@@ -187,10 +411,3 @@ def predictions(split: Encoded, logits_NC: Tensor) -> Predictions:
         predictions=tuple(map(float, said_N.tolist())),
         margins=tuple(map(float, margins_N.tolist())),
     )
-
-
-def _finite(total: Tensor) -> float:
-    value = float(total)
-    if not math.isfinite(value):
-        raise Diverged
-    return value

@@ -17,7 +17,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging
 
 from bitspec.diagnostics import BitspecError, error, listed
-from bitspec.training.noise import ATTENTION, Noise, keyed, register
+from bitspec.training.attention import ATTENTION, register
+from bitspec.training.flat import Architecture, architecture
+from bitspec.training.noise import Noise, keyed
 
 _CPU = torch.device("cpu")
 
@@ -51,6 +53,11 @@ class Prepared:
                 # Where padding has a row of its own, as in RoBERTa, positions count from the row after it.
                 return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         return None
+
+    @cached_property
+    def architecture(self) -> Architecture | None:
+        """How the model is run without padding, and in packs; None if we do not know how."""
+        return architecture(self.model)
 
     @property
     def vocabulary(self) -> int:

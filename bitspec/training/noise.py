@@ -1,26 +1,30 @@
 """Common random numbers: what is random in a trial depends on its seed and its place, and on nothing else.
 
 Head initialisation is keyed by (seed, task), batch order by (seed, epoch), dropout by (seed, step, site). Dropout is
-drawn for real tokens only, in the order of the batch, so that neither padding nor the strategy changes what a trial
-sees: strategies are compared on the same noise.
+drawn for real tokens only, in the order of the batch, so that neither padding nor the strategy nor the pack changes
+what a trial sees: strategies are compared on the same noise.
 
-Shapes: B examples, T tokens padded to the longest, D features, H attention heads, N real tokens of the batch.
+Shapes: B examples, T tokens padded to the longest, D features, H attention heads; K trials, S streams of N tokens.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final, Literal
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
+from bitspec.training.layout import Attention, Group, Layout
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-#: The name of our attention function among those of transformers.
-ATTENTION: Final = "bitspec"
+#: Dropout is decided by 16 random bits an entry: probabilities are rounded to multiples of 1 / _LANE.
+_LANE: Final = 1 << 16
 
 
 def keyed(*parts: int | str) -> int:
@@ -38,12 +42,14 @@ def batch_order(seed: int, epoch: int, examples: int) -> Tensor:
 class Noise:
     """The dropout of one model: all its sites, keyed by (seed, step, site).
 
-    `attach` puts it in the place of the model's own. `begin_trial` and `begin_step` say what the draws are keyed by.
+    `attach` puts it in the place of the model's own. `begin_trials` and `begin_step` say what the draws are keyed by.
+    `layout` is that of the batch where it is not padded.
     """
 
     def __init__(self) -> None:
+        self.layout: Layout | None = None
         self._generators: dict[torch.device, torch.Generator] = {}
-        self._seed = 0
+        self._seeds: tuple[int, ...] = (0,)
         self._step = 0
         self._real_BT: Tensor | None = None
         self._places: dict[int, Tensor] = {}
@@ -61,9 +67,11 @@ class Noise:
                 setattr(model.get_submodule(parent), name, Dropout(module.p, noise, path))
         return noise
 
-    def begin_trial(self, model: nn.Module, seed: int, dropout: float | Literal["config"]) -> None:
-        """What follows belongs to a trial with this seed, and to this probability instead of the config's."""
-        self._seed = seed
+    def begin_trials(self, model: nn.Module, seeds: Sequence[int], dropout: float | Literal["config"]) -> None:
+        """What follows belongs to trials with these seeds (one a stream), and to this probability instead of the
+        config's.
+        """
+        self._seeds = tuple(seeds)
         for module in model.modules():
             if isinstance(module, Dropout):
                 module.p = module.configured if dropout == "config" else dropout
@@ -73,29 +81,90 @@ class Noise:
                 configured = self._configured.setdefault(module, own)
                 setattr(module, "attention_dropout", configured if dropout == "config" else dropout)  # noqa: B010 - typed
 
-    def begin_step(self, step: int, real_BT: Tensor) -> None:
-        """What follows belongs to this step of the trial; `real_BT` is 1 where a token is no padding."""
+    def begin_step(self, step: int, batch: Layout | Tensor) -> None:
+        """What follows belongs to this step of the trials: to a batch without padding, or to a padded one.
+
+        Of a padded batch it takes the attention mask (BT), which is 1 where a token is no padding.
+        """
         self._step = step
         self._places.clear()
-        self._real_BT = None if bool(real_BT.all()) else real_BT.bool()
+        self.layout, self._real_BT = None, None
+        if isinstance(batch, Layout):
+            self.layout = batch
+            return
+        self._real_BT = None if bool(batch.all()) else batch.bool()
         # For what draws from torch's own generators, in architectures that we do not reach into.
-        torch.manual_seed(keyed("other", self._seed, step))
+        torch.manual_seed(keyed("other", self._seeds[0], step))
 
     def drop(self, x: Tensor, p: float, site: str) -> Tensor:
         """Inverted dropout: a share p of the entries of x becomes 0, the others are divided by 1 - p.
 
-        x may be of shape BTD (tokens), BHTT (attention) or any other, which is taken as it lies in memory.
+        With a layout, x is of shape (rows, N, D), or holds the examples of all trials, (K·B, …). Padded, it may be of
+        shape BTD (tokens), BHTT (attention) or any other, which is taken as it lies in memory.
         """
-        generator = self._generators.get(x.device)
-        if generator is None:
-            generator = self._generators[x.device] = torch.Generator(x.device)
-        generator.manual_seed(keyed("dropout", self._seed, self._step, site))
+        if self.layout is not None:
+            return self._drop_unpadded(self.layout, x, p, site)
         places = self._real_places(x)
         if places is None:
-            return x * _draw(x.shape, p, generator, x)
-        keep = torch.zeros(x.numel() // places[1], places[1], dtype=x.dtype, device=x.device)
-        keep.index_copy_(0, places[0], _draw((places[0].numel(), places[1]), p, generator, x))
-        return x * keep.view(x.shape)
+            return x * self._draw(0, x.numel(), p, site, x.device).view(x.shape).to(x.dtype)
+        keep = torch.zeros(x.numel() // places[1], places[1], device=x.device)
+        drawn = self._draw(0, places[0].numel() * places[1], p, site, x.device)
+        keep.index_copy_(0, places[0], drawn.view(-1, places[1]))
+        return x * keep.view(x.shape).to(x.dtype)
+
+    def _drop_unpadded(self, layout: Layout, x: Tensor, p: float, site: str) -> Tensor:
+        if x.dim() == 3 and x.shape[1] == layout.tokens:
+            counts, length, rows = layout.counts, layout.tokens, x
+        else:
+            counts, length = (layout.examples,) * len(layout.counts), layout.examples
+            rows = x.view(layout.trials, length, -1)
+        features = rows.shape[2]
+        drawn = [
+            self._draw(stream, count * features, p, site, x.device).view(count, features)
+            for stream, count in enumerate(counts)
+        ]
+        if layout.is_shared:
+            return (rows * drawn[0].to(x.dtype)).view(x.shape)
+        keep = torch.zeros(len(drawn), length, features, dtype=x.dtype, device=x.device)
+        for stream, part in enumerate(drawn):
+            keep[stream, : len(part)] = part
+        own = keep if len(drawn) == layout.trials else torch.stack([keep[stream] for stream in layout.streams])
+        return (rows * own).view(x.shape)
+
+    def attention_keeps(self, plan: Attention, rows: int, heads: int, p: float, site: str) -> list[Tensor]:
+        """The dropout of attention weights for each group of examples: (A, H, T, T) for the A examples of one row.
+
+        Where trials share their tokens they share it too; else the A examples are those of all rows.
+        """
+        layout = self.layout
+        assert layout is not None
+        device = plan.places.device
+        drawn = [self._draw(stream, heads * pairs, p, site, device) for stream, pairs in enumerate(layout.pairs)]
+        keeps = []
+        for group in plan.groups:
+            own = group.examples[: len(group.examples) // rows] if layout.is_shared else group.examples
+            parts = [
+                drawn[layout.fed[example.row]][heads * example.pairs :][: heads * example.length**2].view(
+                    heads, example.length, example.length
+                )
+                for example in own
+            ]
+            keeps.append(_padded(parts, group, heads))
+        return keeps
+
+    def _draw(self, stream: int, count: int, p: float, site: str, device: torch.device) -> Tensor:
+        # Zeros, and 1 / (1 - p) where an entry is kept; the same entries whatever the model computes in.
+        kept = round((1 - p) * _LANE)
+        if kept in {0, _LANE}:
+            return torch.full((count,), float(kept == _LANE), device=device)
+        generator = self._generators.get(device)
+        if generator is None:
+            generator = self._generators[device] = torch.Generator(device)
+        generator.manual_seed(keyed("dropout", self._seeds[stream], self._step, site))
+        # 64 random bits at a time, for four entries: several times faster than a number for each.
+        bits = torch.empty(math.ceil(count / 4), dtype=torch.int64, device=device)
+        lanes = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[:count]
+        return (lanes < kept - _LANE // 2).float().mul_(_LANE / kept)
 
     def _real_places(self, x: Tensor) -> tuple[Tensor, int] | None:
         # Which pieces of x belong to real tokens, in the order of the batch, and the size of a piece.
@@ -116,10 +185,14 @@ class Noise:
         return None
 
 
-def _draw(shape: tuple[int, ...], p: float, generator: torch.Generator, like: Tensor) -> Tensor:
-    # Drawn in float32 whatever the model computes in: the same entries fall in each.
-    kept = torch.empty(shape, device=like.device).bernoulli_(1 - p, generator=generator)
-    return kept.to(like.dtype).div_(1 - p)
+def _padded(parts: Sequence[Tensor], group: Group, heads: int) -> Tensor:
+    # Draws of examples, each (H, n, n), as one tensor (A, H, T, T).
+    if len(parts) == 1:
+        return parts[0][None]
+    keep = torch.zeros(len(parts), heads, group.longest, group.longest, device=parts[0].device)
+    for place, part in enumerate(parts):
+        keep[place, :, : part.shape[1], : part.shape[2]] = part
+    return keep
 
 
 class Dropout(nn.Module):
@@ -134,52 +207,3 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Drops in training, and leaves x as it is in evaluation."""
         return self._noise.drop(x, self.p, self.site) if self.training and self.p > 0 else x
-
-
-def attention(
-    module: nn.Module,
-    query_BHTK: Tensor,
-    key_BHTK: Tensor,
-    value_BHTK: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **other: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """Scaled dot-product attention (Vaswani et al. 2017, equation 1) whose dropout draws from the model's Noise.
-
-    The signature is that of transformers' attention functions; `attention_mask` is added to the scores. Without
-    dropout it is torch's own. Returns BTHK, and the weights where they were formed.
-    """
-    from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-
-    if dropout == 0:
-        # The type of the mask's padding differs from query's in autocast.
-        mask = attention_mask.to(query_BHTK.dtype) if attention_mask is not None else None
-        out: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
-            module, query_BHTK, key_BHTK, value_BHTK, mask, dropout=0.0, scaling=scaling, **other
-        )
-        return out
-    if other.get("softcap") is not None or other.get("s_aux") is not None:
-        raise NotImplementedError("attention with soft caps or sinks")
-    groups = getattr(module, "num_key_value_groups", 1)
-    key_BHTK, value_BHTK = repeat_kv(key_BHTK, groups), repeat_kv(value_BHTK, groups)
-    scores_BHTT = query_BHTK @ key_BHTK.transpose(2, 3) * (query_BHTK.shape[-1] ** -0.5 if scaling is None else scaling)
-    if other.get("position_bias") is not None:
-        scores_BHTT = scores_BHTT + other["position_bias"]
-    if attention_mask is not None:
-        scores_BHTT = scores_BHTT + attention_mask[..., : scores_BHTT.shape[-1]]
-    weights_BHTT = scores_BHTT.softmax(-1, dtype=torch.promote_types(torch.float32, query_BHTK.dtype))
-    noise: Noise = module._bitspec_noise  # type: ignore[assignment]
-    weights_BHTT = noise.drop(weights_BHTT, dropout, str(module._bitspec_site))
-    out_BTHK = (weights_BHTT.to(value_BHTK.dtype) @ value_BHTK).transpose(1, 2).contiguous()
-    return out_BTHK, weights_BHTT
-
-
-def register() -> None:
-    """Make our attention known to transformers, with a mask function: without one it would drop the padding mask."""
-    from transformers import AttentionInterface
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
-
-    AttentionInterface.register(ATTENTION, attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, eager_mask)

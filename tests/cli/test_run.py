@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import duckdb
 import pytest
 import torch
 
+from bitspec.ir.events import Event
+from bitspec.runners.protocol import Pack
 from bitspec.store.store import Store
 from tests.cli.conftest import Bitspec
 from tests.lab import SPEC, write_lab
@@ -182,14 +185,14 @@ def test_a_trial_that_diverges_does_not_stop_the_others(bitspec: Bitspec, lab: P
 
 
 def test_failures_are_kept_and_tried_again(bitspec: Bitspec, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bitspec.runners.local import Bench
+    from bitspec.runners.bench import Bench
 
     trained = Bench.run
 
-    def broken(self: Bench, planned: object) -> object:
-        if getattr(planned, "title", "") == "BitFit":
+    def broken(self: Bench, pack: Pack) -> Iterator[Event]:
+        if any(planned.title == "BitFit" for planned in pack):
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
-        return trained(self, planned)  # type: ignore[arg-type]
+        return trained(self, pack)
 
     with monkeypatch.context() as patched:
         patched.setattr(Bench, "run", broken)
@@ -206,14 +209,14 @@ def test_failures_are_kept_and_tried_again(bitspec: Bitspec, lab: Path, monkeypa
 def test_an_interrupted_run_keeps_what_is_finished(
     bitspec: Bitspec, lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bitspec.runners.local import Bench
+    from bitspec.runners.bench import Bench
 
     trained = Bench.run
 
-    def interrupted(self: Bench, planned: object) -> object:
-        if getattr(planned, "title", "") == "Sample":
+    def interrupted(self: Bench, pack: Pack) -> Iterator[Event]:
+        if any(planned.title == "Sample" for planned in pack):
             raise KeyboardInterrupt
-        return trained(self, planned)  # type: ignore[arg-type]
+        return trained(self, pack)
 
     with monkeypatch.context() as patched:
         patched.setattr(Bench, "run", interrupted)

@@ -55,9 +55,9 @@ def test_golden_keys() -> None:
     )
     assert len(found) == 2 * 2 * 2 * 2
     shown = {(trial.strategy, trial.task.name, trial.seed): trial.key("model", "data") for trial in found[:8]}
-    assert shown["x", "rte", 0] == "edc369324e7045521410ab27209f544b47ade1adf5e022907b44438e420dd8e9"
-    assert shown["y", "rte", 7] == "220da537acb243d4da20d5a55d070216cb4ff4dc97ecab31769d6c2e8211f0ee"
-    assert shown["y", "reviews", 0] == "f303e4bbf515fc9eaf78fc8eab979514753fc0c64753d27f1aaa0bb21aa159ca"
+    assert shown["x", "rte", 0] == "6f6c50fac6cf92faff7317cd135b6363ecbfb24f3a2c8a3a48fe6a263acb1e7a"
+    assert shown["y", "rte", 7] == "ce1c8625e7f3b8d70a648dab026bca256abb633b7171a11eb9fe94f38f906b62"
+    assert shown["y", "reviews", 0] == "05e06465129b76b1f81213f2d9e33c3fe239223011d6060cd6ef2f96539ce5f0"
 
 
 def test_trials_come_in_the_order_of_models_tasks_strategies_and_seeds() -> None:

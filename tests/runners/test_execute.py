@@ -173,3 +173,27 @@ def test_trials_may_be_told_of_in_any_order(kept: Lab) -> None:
     found, came = carried_out(kept, Weaver())
     assert came.finished == list(reversed(found.new))
     assert kept.rows("select count(*) from scores") == [(8,)]
+
+
+def test_packs_are_put_down_before_they_are_trained(kept: Lab) -> None:
+    begun: list[int] = []
+
+    class Looking(Actor):
+        def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
+            begun.append(len(kept.rows("from base.packs")))
+            given.extend(packs)
+            yield from super().run(work, [(cell,) for pack in packs for cell in pack])
+
+    given: list[Pack] = []
+    cells = kept.begin()
+    packs = [tuple(cells[:3]), tuple(cells[5:2:-1]), *((cell,) for cell in cells[6:])]
+    plan = Plan(tuple(cells), {}, {}, {})
+    execute(plan, WORK, Looking(), kept.store, run=1, packs=packs, device="cpu")
+    assert begun == [4]
+    assert given == packs
+    assert kept.store.packs("cpu")[cells[4].key] == tuple(cell.key for cell in cells[5:2:-1])
+    # Without packs each trial is one.
+    _, came = carried_out(kept, Actor(), SPEC.replace("seeds 0, 1", "seeds 2"))
+    assert kept.rows("select number, len(keys), device from base.packs where run = 2 order by number") == [
+        (number, 1, None) for number in range(1, len(came.finished) + 1)
+    ]

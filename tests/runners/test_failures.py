@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import bitspec
 from bitspec.diagnostics import BitspecError, error, warning
 from bitspec.ir.events import EpochEnded, Failed, Finished, Started
-from bitspec.ir.masks import Mask
 from bitspec.runners.local import LocalRunner
 from bitspec.runners.protocol import Work
 from bitspec.training import loop
-from bitspec.training.state import Trainable
+from bitspec.training.binding import Binding
 from tests.lab import write_lab
 from tests.runners.conftest import Labs
 from tests.runners.runs import HEAD, Ran, facts, planned, ran, without_time
@@ -39,7 +38,6 @@ def unharmed(lab: Path) -> Ran:
         (MemoryError(), "failed", "the memory of this machine is full", "batch_size"),
         (IndexError("index out of range in self"), "failed", "IndexError: index out of range in self", None),
         (BitspecError(warning("w", "not this"), error("e", "it is wrong", help="mend it")), "failed", "it is wrong", "mend it"),
-        (loop.Diverged(), "diverged", "the loss is no number any more", "smaller learning_rate"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_in_a_trial_becomes_an_event(
@@ -52,15 +50,15 @@ def test_what_goes_wrong_in_a_trial_becomes_an_event(
     hint: str | None,
 ) -> None:
     batches: list[Tensor] = []
-    loss_of = loop.loss_of
+    losses_of = loop.losses_of
 
     def broken(logits: Tensor, labels: Tensor) -> Tensor:
         batches.append(labels)
         if len(batches) == 5 + 1 + 4:  # an epoch of 5 steps and its evaluation; then in the middle of the next trial
             raise problem
-        return loss_of(logits, labels)
+        return losses_of(logits, labels)
 
-    monkeypatch.setattr(loop, "loss_of", broken)
+    monkeypatch.setattr(loop, "losses_of", broken)
     found = ran(SPEC, lab)
     assert [type(event) for event in found.of("b")] == [Started, Failed]
     failure = found.failed("b")
@@ -75,7 +73,7 @@ def test_an_interruption_is_no_failure(lab: Path, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: Any) -> Tensor:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "loss_of", interrupted)
+    monkeypatch.setattr(loop, "losses_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ran(SPEC, lab)
 
@@ -166,18 +164,19 @@ def test_what_changed_since_the_plan_is_not_trained(tmp_path: Path, changed: str
 
 
 def test_a_trial_that_is_not_set_up_leaves_no_hook(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bind = Trainable._bind
-    bound: list[str] = []
+    wire = Binding._wire
+    bound: list[object] = []
 
-    def full(self: Trainable, name: str, parameter: nn.Parameter, mask: Mask, place: slice) -> Any:
-        bound.append(name)
-        if len(bound) == 12:
-            raise torch.OutOfMemoryError("out of memory")
-        return bind(self, name, parameter, mask, place)
+    def full(self: Binding, *arguments: Any, **options: Any) -> Any:
+        for one in wire(self, *arguments, **options):
+            bound.append(one)
+            if len(bound) == 12:
+                raise torch.OutOfMemoryError("out of memory")
+            yield one
 
     spec = SPEC.replace("strategy b = bias\n", "")
     clean = ran(spec, lab)
-    monkeypatch.setattr(Trainable, "_bind", full)
+    monkeypatch.setattr(Binding, "_wire", full)
     found = ran(spec, lab)
     assert "batch_size" in (found.failed("a").help or "")
     assert without_time(found.finished("c")) == without_time(clean.finished("c"))

@@ -184,3 +184,37 @@ def test_statuses_that_a_line_may_name(clock: Clock, cells: list[Planned]) -> No
         screen.watch(cells[0], Failed(cells[0].key, status, "so"))
     assert [line.split()[-2] for line in screen.lines] == ["failed:", "diverged:"]
     assert clock.now == 1000
+
+
+def test_trials_of_a_pack_do_not_jump_about(clock: Clock, cells: list[Planned]) -> None:
+    screen = Screen(8, terminal=True)
+    pack = cells[:4]
+    keys = tuple(cell.key for cell in pack)
+    with screen.watch:
+        for cell in pack:
+            screen.watch(cell, Started(cell.key, 2, 5))
+        clock.now += 4
+        for cell in pack:
+            screen.watch(cell, Stepped(cell.key, 1, 5, 0.5))
+            screen.watch._bar.refresh()
+        for cell in pack:
+            screen.watch(cell, Finished(cell.key, result(cell, score=50.0, pack=keys), TrainedValues({})))
+    shown = screen.file.getvalue()
+    # Half of four trials took 4 seconds, so that six halves and twice as many are left.
+    assert "4 trials at once  epoch 1/2  12 s left" in shown
+    assert "loss" not in shown
+    for cell in pack:
+        assert f"{name(cell)}  epoch" not in shown
+        assert f"{name(cell)}: score 50.00 in 1.0 s" in shown  # its share
+
+
+def test_a_pack_in_a_file_has_a_line_an_epoch(clock: Clock, cells: list[Planned]) -> None:
+    screen = Screen(4, terminal=False)
+    with screen.watch:
+        for cell in cells[:4]:
+            screen.watch(cell, Started(cell.key, 2, 5))
+        clock.now += 60
+        for cell in cells[:4]:
+            screen.watch(cell, EpochEnded(cell.key, result(cell).epochs[0]))
+    assert len(screen.lines) == 1
+    assert screen.lines[0].startswith("[0/4] 4 trials at once  epoch 1/2  ")

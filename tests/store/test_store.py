@@ -75,6 +75,7 @@ def test_a_finished_trial_comes_out_as_it_went_in(lab: Lab) -> None:
         "learning_rate": 1e-3,
         "batch_size": 8,
         "seconds": 6.0,
+        "pack_size": 1,
         "training_examples": 10,
         "validation_examples": 3,
         "message": None,

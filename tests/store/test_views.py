@@ -18,7 +18,7 @@ CONTRACT = {
     "scores": "study VARCHAR, model VARCHAR, task VARCHAR, strategy VARCHAR, title VARCHAR, position INTEGER, "
     "seed BIGINT, score DOUBLE, best_score DOUBLE, best_epoch INTEGER, metric VARCHAR, metrics MAP(VARCHAR, DOUBLE), "
     "trainable BIGINT, percent DOUBLE, head BIGINT, change DOUBLE, loss DOUBLE, epochs INTEGER, learning_rate DOUBLE, "
-    "batch_size INTEGER, settings JSON, selection VARCHAR, seconds DOUBLE, training_examples BIGINT, "
+    "batch_size INTEGER, settings JSON, selection VARCHAR, seconds DOUBLE, pack_size INTEGER, training_examples BIGINT, "
     "validation_examples BIGINT, device VARCHAR, threads INTEGER, finished TIMESTAMP, key VARCHAR",
     "epochs": "study VARCHAR, model VARCHAR, task VARCHAR, strategy VARCHAR, title VARCHAR, position INTEGER, "
     "seed BIGINT, epoch INTEGER, loss DOUBLE, validation_loss DOUBLE, score DOUBLE, metrics MAP(VARCHAR, DOUBLE), "
@@ -34,7 +34,7 @@ CONTRACT = {
     "model_fingerprint VARCHAR, task VARCHAR, data_fingerprint VARCHAR, seed BIGINT, selection VARCHAR, settings JSON, "
     "strategy VARCHAR, study VARCHAR, score DOUBLE, best_score DOUBLE, best_epoch INTEGER, metric VARCHAR, "
     "metrics MAP(VARCHAR, DOUBLE), trainable BIGINT, percent DOUBLE, head BIGINT, change DOUBLE, loss DOUBLE, "
-    "epochs INTEGER, learning_rate DOUBLE, batch_size INTEGER, seconds DOUBLE, training_examples BIGINT, "
+    "epochs INTEGER, learning_rate DOUBLE, batch_size INTEGER, seconds DOUBLE, pack_size INTEGER, training_examples BIGINT, "
     "validation_examples BIGINT, message VARCHAR, started TIMESTAMP, finished TIMESTAMP, device VARCHAR, "
     "threads INTEGER, pack VARCHAR[], run INTEGER, values_file VARCHAR",
     "studies": "run INTEGER, study VARCHAR, title VARCHAR, spec VARCHAR, spec_text VARCHAR, command VARCHAR, "

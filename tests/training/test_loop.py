@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from bitspec.ir.events import Epoch, EpochEnded, Started
+from bitspec.ir.events import Epoch, EpochEnded, Failed, Started
 from bitspec.ir.masks import Mask, Whole
 from bitspec.ir.settings import Settings
 from bitspec.training.encoding import Encoded
-from bitspec.training.loop import Diverged, Training, rate
+from bitspec.training.loop import Recipe, Training, rate
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import batch_order
+from bitspec.training.state import apply
 from tests.training.small import CONFIGS, dense, encoded, masks_of_every_kind, model_folder
 
 KINDS = ("none", "vectors", "rows", "cols", "entries", "all but", "whole matrices", "everything", "mixture")
@@ -40,15 +42,13 @@ def training(
     data: Encoded | None = None,
     seed: int = 3,
 ) -> Training:
+    recipe = Recipe("key", seed, settings, {**masks, **{name: Whole() for name in prepared.head}})
     return Training(
         prepared,
-        key="key",
+        [recipe],
         task="task",
         training=data or encoded("training", 21),
         validation=(encoded("validation", 17, seed=1, outputs=prepared.outputs),),
-        masks={**masks, **{name: Whole() for name in prepared.head}},
-        settings=settings,
-        seed=seed,
         metrics=accuracy,
         main="accuracy",
     )
@@ -60,6 +60,15 @@ def epochs(run: Training) -> list[Epoch]:
 
 def values(model: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def values_after(run: Training) -> dict[str, Tensor]:
+    """The model's values once training is over, and the model is as it was before."""
+    (trial,) = run.trials
+    run.close()
+    model = copy.deepcopy(run.prepared.model)
+    apply(model, trial.state.trained())
+    return values(model)
 
 
 def oracle(
@@ -143,7 +152,7 @@ def _compare(folder: Path, kind: str, outputs: int = 2, **changes: object) -> No
 
     before = {name: tensor for name, tensor in values(prepared.model).items() if name not in prepared.head}
     assert [epoch.loss for epoch in epochs(run)] == pytest.approx(losses, abs=1e-10, rel=0)
-    after, expected = values(prepared.model), values(plain)
+    after, expected = values_after(run), values(plain)
     for name, tensor in after.items():
         torch.testing.assert_close(tensor, expected[name], atol=1e-10, rtol=0)
         if name not in prepared.head:
@@ -166,7 +175,7 @@ def test_what_is_not_selected_stays_bit_for_bit(folders: dict[str, Path], model_
         before = values(prepared.model)
         run = training(prepared, masks, settings)
         epochs(run)
-        after = values(prepared.model)
+        after = values_after(run)
         for name in before.keys() - set(prepared.head):
             left = ~dense(masks.get(name), tuple(before[name].shape))
             assert torch.equal(before[name][left], after[name][left]), (kind, name)
@@ -187,8 +196,7 @@ def test_a_trial_run_twice_is_equal_bit_for_bit(folders: dict[str, Path], model_
     for kind in ("mixture", "vectors", "mixture"):  # another one in between leaves no trace
         run = training(prepared, masks[kind], settings)
         losses = [(epoch.loss, epoch.validation_loss) for epoch in epochs(run)]
-        found.append((losses, run.predictions, values(prepared.model)))
-        run.close()
+        found.append((losses, run.trials[0].predictions, values_after(run)))
     first, other, second = found
     assert first[:2] == second[:2] != other[:2]
     assert all(torch.equal(tensor, second[2][name]) for name, tensor in first[2].items())
@@ -199,10 +207,11 @@ def test_nothing_but_the_selected_has_state(folders: dict[str, Path]) -> None:
     masks = masks_of_every_kind(prepared.model)["entries"]
     run = training(prepared, masks, Settings(epochs=1, batch_size=4))
     epochs(run)
-    selected = sum(slot.count for slot in run.state.slots)
-    assert selected <= run.state.vector.numel() < selected + 16 * len(run.state.slots)
-    (state,) = run.optimizer.state.values()
-    assert state["exp_avg"].numel() == state["exp_avg_sq"].numel() == run.state.vector.numel()
+    (trial,) = run.trials
+    selected = sum(slot.count for slot in trial.state.slots)
+    assert selected <= trial.state.vector.numel() < selected + 16 * len(trial.state.slots)
+    (moments,) = trial.optimizer.state.values()
+    assert moments["exp_avg"].numel() == moments["exp_avg_sq"].numel() == trial.state.vector.numel()
     # No dense gradient outlives its backward pass.
     assert all(p.grad is None for name, p in prepared.model.named_parameters() if name in masks)
     run.close()
@@ -214,9 +223,11 @@ def test_a_loss_that_is_no_number_ends_the_trial(folders: dict[str, Path]) -> No
     masks = {name: Whole() for name in before if name not in prepared.head}
     run = training(prepared, masks, Settings(epochs=3, batch_size=4, learning_rate=10.0, clip_norm="off", eps=1e-12))
     with torch.no_grad():
-        run.state.vector.add_(math.inf)
-    with pytest.raises(Diverged):
-        epochs(run)
+        run.trials[0].state.vector.add_(math.inf)
+    *_, last = run.run()
+    assert isinstance(last, Failed)
+    assert (last.key, last.status) == ("key", "diverged")
+    assert run.trials[0].epochs == []
     run.close()
     assert all(torch.equal(before[name], values(prepared.model)[name]) for name in masks)
 
@@ -250,7 +261,7 @@ def test_bf16_runs_and_is_near(folders: dict[str, Path]) -> None:
         settings = Settings(epochs=2, batch_size=4, learning_rate=1e-3).model_copy(update={"precision": precision})
         run = training(prepared, masks, settings)
         losses.append([epoch.loss for epoch in epochs(run)])
-        assert run.state.vector.dtype == torch.float32
+        assert run.trials[0].state.vector.dtype == torch.float32
         run.close()
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], abs=0.05)

@@ -13,7 +13,7 @@ from bitspec.ir.events import EpochEnded
 from bitspec.ir.masks import Mask, Whole
 from bitspec.ir.settings import Settings
 from bitspec.training.encoding import Encoded
-from bitspec.training.loop import Training
+from bitspec.training.loop import Recipe, Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import Dropout, Noise, batch_order, keyed
 from tests.training.small import CONFIGS, encoded, masks_of_every_kind, model_folder
@@ -45,15 +45,14 @@ class PaddedToTheEnd(Encoded):
 def losses(
     prepared: Prepared, masks: dict[str, Mask], data: Encoded, *, seed: int = 5, task: str = "task", epochs: int = 2
 ) -> list[float]:
+    settings = Settings(epochs=epochs, batch_size=4, learning_rate=1e-2)
+    recipe = Recipe("key", seed, settings, {**masks, **{name: Whole() for name in prepared.head}})
     run = Training(
         prepared,
-        key="key",
+        [recipe],
         task=task,
         training=data,
         validation=(encoded("validation", 5, seed=1),),
-        masks={**masks, **{name: Whole() for name in prepared.head}},
-        settings=Settings(epochs=epochs, batch_size=4, learning_rate=1e-2),
-        seed=seed,
         metrics=lambda _split, _labels, _predictions: {"accuracy": 0.5},
         main="accuracy",
     )
@@ -63,15 +62,17 @@ def losses(
 
 
 @pytest.mark.parametrize("model_type", list(CONFIGS))
-def test_padding_changes_nothing_with_dropout_on(folders: dict[str, Path], model_type: str) -> None:
+def test_padding_changes_nothing_with_dropout_on(
+    folders: dict[str, Path], model_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared = prepare(folders[model_type], 2, torch.device("cpu"), torch.float64)
+    monkeypatch.setitem(prepared.__dict__, "architecture", None)  # as one that we do not know, which is padded
     masks = masks_of_every_kind(prepared.model)["mixture"]
     data = encoded("training", 19)
     wide = padded(data, 24)
     loose = PaddedToTheEnd(wide.name, wide.columns, wide.lengths_N, wide.labels_N)
     close = losses(prepared, masks, data)
     assert losses(prepared, masks, loose) == pytest.approx(close, abs=1e-10, rel=0)
-    prepared.noise.begin_trial(prepared.model, 5, 0.0)
     assert losses(prepared, masks, data, seed=6) != pytest.approx(close, abs=1e-3)
 
 
@@ -83,7 +84,7 @@ def test_dropout_is_really_on(folders: dict[str, Path], model_type: str) -> None
     prepared.new_head(0, "task")
 
     def logits(seed: int, step: int, dropout: float) -> Tensor:
-        prepared.noise.begin_trial(prepared.model, seed, dropout)
+        prepared.noise.begin_trials(prepared.model, [seed], dropout)
         prepared.noise.begin_step(step, batch.inputs["attention_mask"])
         with torch.no_grad():
             found: Tensor = prepared.model(**batch.inputs).logits
@@ -152,7 +153,7 @@ def test_a_site_draws_for_real_tokens_in_the_order_of_the_batch(shape: tuple[int
     noise.begin_step(3, real.long())
     ones = torch.ones(shape, dtype=torch.float64)
     dropped = noise.drop(ones, 0.3, "site")
-    assert set(dropped.unique().tolist()) <= {0.0, 1 / 0.7}
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.7], rel=1e-4)
 
     # The same examples, each padded differently: what belongs to real tokens is the same.
     more = torch.arange(9)[None, :] < lengths[:, None]
@@ -175,14 +176,14 @@ def test_a_share_p_is_dropped() -> None:
     found = noise.drop(torch.ones(4, 50, 100), 0.1, "site")
     share = float((found == 0).double().mean())
     assert abs(share - 0.1) < 5 * (0.1 * 0.9 / found.numel()) ** 0.5
-    assert float(found.max()) == pytest.approx(1 / 0.9)
+    assert float(found.max()) == pytest.approx(1 / 0.9, rel=1e-4)
 
 
 def test_the_setting_takes_the_place_of_the_config(folders: dict[str, Path]) -> None:
     prepared = prepare(folders["bert"], 2, torch.device("cpu"))
     sites = [module for module in prepared.model.modules() if isinstance(module, Dropout)]
     assert len(sites) > 5
-    prepared.noise.begin_trial(prepared.model, 0, 0.25)
+    prepared.noise.begin_trials(prepared.model, [0], 0.25)
     assert {site.p for site in sites} == {0.25}
-    prepared.noise.begin_trial(prepared.model, 0, "config")
+    prepared.noise.begin_trials(prepared.model, [0], "config")
     assert {site.p for site in sites} == {0.1}

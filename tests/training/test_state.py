@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bitspec.ir.masks import AllBut, Cols, Entries, Mask, Rows, Whole
+from bitspec.training.binding import Binding
 from bitspec.training.state import Trainable, apply
 from tests.training.small import dense
 
@@ -61,6 +62,7 @@ def test_the_vector_is_the_selected_entries(made: tuple[Model, dict[str, Mask]],
     gradients = dict(zip(before, torch.autograd.grad(loss, list(model.parameters())), strict=True))
 
     state = Trainable(model, masks)
+    binding = Binding(model, [state], blocks=None)
     state.zero_grad()
     model(x).backward()
     state.settle_gradient()
@@ -71,7 +73,7 @@ def test_the_vector_is_the_selected_entries(made: tuple[Model, dict[str, Mask]],
 
     with torch.no_grad():
         state.vector.add_(torch.sign(state.vector.grad), alpha=amount)
-    state.write()
+    binding.write()
     for name, parameter in model.named_parameters():
         expected = before[name] + amount * torch.sign(gradients[name]) * chosen[name]
         torch.testing.assert_close(parameter.detach(), expected)
@@ -83,7 +85,7 @@ def test_the_vector_is_the_selected_entries(made: tuple[Model, dict[str, Mask]],
         distance = (dict(model.named_parameters())[slot.name].detach() - before[slot.name]).abs().double().sum()
         assert state.distance(slot) == pytest.approx(float(distance), rel=1e-5, abs=1e-6)
     after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    state.close()
+    binding.close()
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
 
@@ -95,7 +97,6 @@ def test_what_does_not_fit_is_refused() -> None:
     model, other = Model(3, 4), Model(4, 3)
     state = Trainable(model, {"matrix": Rows(np.array([1]))})
     trained = state.trained()
-    state.close()
     with pytest.raises(ValueError, match="shape"):
         apply(other, trained)
     with pytest.raises(KeyError):
@@ -105,6 +106,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_no_dense_gradient_is_kept_between_steps() -> None:
     model = Model(6, 5)
     state = Trainable(model, {"matrix": Entries(np.array([3, 7]))})
+    Binding(model, [state], blocks=None)
     model(torch.randn(2, 5)).backward()
     assert model.matrix.grad is None
     assert model.vector.grad is None

@@ -1,0 +1,295 @@
+"""The bench: trains packs of one study on one device, and keeps what was loaded from one pack to the next."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitspec.diagnostics import BitspecError, error, is_error
+from bitspec.ir.events import Change, Event, Failed, Finished, Result
+from bitspec.ir.masks import Mask, Selected, Whole
+from bitspec.ir.study import Model, Task
+from bitspec.ir.trials import Planned
+from bitspec.parameters.cache import cache_folder
+from bitspec.parameters.catalogue import Catalogue
+from bitspec.parameters.fingerprint import model_fingerprint
+from bitspec.parameters.models import model_folder
+from bitspec.parameters.sampling import Values
+from bitspec.runners.protocol import KEPT, Pack, Work
+from bitspec.runners.selections import Selections
+
+if TYPE_CHECKING:
+    from bitspec.training.encoding import Encoded
+    from bitspec.training.examples import Examples
+    from bitspec.training.loop import Recipe, Training
+    from bitspec.training.loop import Trial as InTraining
+    from bitspec.training.model import Prepared
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A trial that can be trained: what it selects, and its recipe."""
+
+    planned: Planned
+    selected: Selected
+    recipe: Recipe
+
+
+class Bench:
+    """What packs of one study share: the device, and whatever was loaded for the last ones."""
+
+    def __init__(self, work: Work) -> None:
+        from bitspec.training.devices import device
+
+        self.work = work
+        self.device = device(work.device)
+        self.selections = Selections(work.study, work.base, self._values_of)
+        self._prepared = lru_cache(1)(self._prepare)
+        self._encoded = lru_cache(4)(self._encode)
+        self._examples = lru_cache(2)(self._read)
+
+    def run(self, pack: Pack) -> Iterator[Event]:
+        """Train the trials of a pack together, and tell their events.
+
+        A trial that cannot be set up fails by itself. Raises whatever else goes wrong: then it went wrong for all
+        trials that are not finished.
+        """
+        ready: list[_Ready] = []
+        for planned in pack:
+            try:
+                ready.append(self._set_up(planned))
+            except Exception as problem:
+                yield failure(planned.key, problem)
+        if ready:
+            with closing(self._training(ready)) as training:
+                yield from self._trained(training, ready)
+
+    def _trained(self, training: Training, ready: Sequence[_Ready]) -> Iterator[Event]:
+        waiting = list(zip(ready, training.trials, strict=True))
+        events = training.run()
+        began = time.perf_counter()
+        problem: Exception | None = None
+        event: Event | None
+        while True:
+            try:
+                event = next(events, None)
+            except Exception as raised:  # of a pack that was halved, one half may have come to its end before
+                event, problem = None, raised
+            now = time.perf_counter()
+            ended = [(own, trial) for own, trial in waiting if trial.pack]
+            for own, trial in ended:
+                result = self._result(own, trial, (now - began) / len(ended))
+                is_kept = self.work.keep_values or result.percent <= KEPT
+                yield Finished(trial.key, result, trial.state.trained() if is_kept else None)
+            if ended:
+                waiting = [(own, trial) for own, trial in waiting if not trial.pack]
+                began = now
+            if problem is not None:
+                raise problem
+            if event is None:
+                return
+            yield event
+
+    def rehearsal(self, pack: Pack) -> Training:
+        """A training of a pack that is never finished, to see how long its steps take. Whoever asks closes it."""
+        return self._training([self._set_up(planned) for planned in pack])
+
+    def steps(self, planned: Planned) -> int:
+        """Steps that a trial takes. No model is loaded for it."""
+        settings = planned.trial.settings
+        return settings.epochs * math.ceil(len(self._examples(planned.trial.task).training.texts) / settings.batch_size)
+
+    def select(self, planned: Planned) -> Selected:
+        """What a trial selects; the model is loaded where that depends on its weights."""
+        if self.selections.needs_weights(planned):
+            self._model(planned)
+        return self.selections.select(planned)
+
+    def _set_up(self, planned: Planned) -> _Ready:
+        """A trial with all that its training needs. Raises BitspecError if it cannot be had."""
+        from bitspec.training.loop import Recipe
+
+        trial = planned.trial
+        prepared = self._model(planned)
+        selected = self.select(planned)
+        self._check_unchanged(planned, self._examples(trial.task))
+        masks = self._masks(planned, selected, prepared)
+        return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks))
+
+    def _training(self, pack: Sequence[_Ready]) -> Training:
+        from bitspec.training.loop import Training
+
+        first = pack[0].planned
+        task = first.trial.task
+        examples = self._examples(task)
+        training, *validation = self._splits(first)
+        return Training(
+            self._model(first),
+            [one.recipe for one in pack],
+            # The name of a task of one's own is not in the key: what it is called must not change its head.
+            task=task.name if task.data is None else examples.fingerprint,
+            training=training,
+            validation=tuple(validation),
+            metrics=examples.scores,
+            main=examples.metric,
+        )
+
+    def _result(self, own: _Ready, trial: InTraining, seconds: float) -> Result:
+        from bitspec.training.devices import device_name, threads
+
+        planned, selected = own.planned, own.selected
+        facts = self.selections.catalogue(planned.trial.model)
+        training, *validation = self._splits(planned)
+        return Result(
+            key=planned.key,
+            trainable=selected.count,
+            percent=100 * selected.count / facts.size,
+            head=sum(slot.count for slot in trial.state.slots) - selected.count,
+            epochs=tuple(trial.epochs),
+            changes=tuple(_changes(trial, selected, facts)),
+            predictions=tuple(trial.predictions),
+            training_examples=len(training),
+            validation_examples=sum(map(len, validation)),
+            seconds=seconds,
+            device=device_name(self.device),
+            threads=threads(),
+            pack=tuple(trial.pack),
+            model_fingerprint=self._fingerprint(planned.trial.model),
+            data_fingerprint=self._examples(planned.trial.task).fingerprint,
+        )
+
+    def _check_unchanged(self, planned: Planned, examples: Examples) -> None:
+        """Raise BitspecError if the trial would not be the one that its key stands for."""
+        trial = planned.trial
+        if trial.key(self._fingerprint(trial.model), examples.fingerprint) == planned.key:
+            return
+        message = f"`{trial.model.source}` or the data of `{trial.task.name}` changed after the run was planned"
+        raise BitspecError(error("input-changed", message, help="run the same again"))
+
+    def _fingerprint(self, model: Model) -> str:
+        return model_fingerprint(self._folder(model), cache=cache_folder())
+
+    def _masks(self, planned: Planned, selected: Selected, prepared: Prepared) -> dict[str, Mask]:
+        """All that is trained, by full name: with the head, and with the pooler if asked."""
+        trial = planned.trial
+        facts = self.selections.catalogue(trial.model)
+        masks: dict[str, Mask] = {facts.full_name(facts[name]): mask for name, mask in selected.items()}
+        if trial.settings.pooler == "trained":
+            masks |= {facts.full_name(one): Whole() for one in facts.parameters if one.role == "pooler"}
+        return masks | {name: Whole() for name in prepared.head}
+
+    def _folder(self, model: Model) -> Path:
+        folder = model_folder(model.source, model.revision, base=self.work.base)
+        assert folder is not None, "it is fetched"
+        return folder
+
+    def _model(self, planned: Planned) -> Prepared:
+        return self._prepared(planned.trial.model, self._examples(planned.trial.task).outputs)
+
+    def _splits(self, planned: Planned) -> tuple[Encoded, ...]:
+        trial = planned.trial
+        return self._encoded(trial.model, trial.task, trial.settings.max_length)
+
+    def _prepare(self, model: Model, outputs: int) -> Prepared:
+        from bitspec.training.model import prepare
+
+        self._loaded = model, prepare(self._folder(model), outputs, self.device)
+        return self._loaded[1]
+
+    def _values_of(self, model: Model) -> Values:
+        facts = self.selections.catalogue(model)
+
+        def values(name: str) -> Any:
+            loaded, prepared = self._loaded
+            assert loaded == model
+            return prepared.model.get_parameter(facts.full_name(facts[name])).detach().cpu().numpy()
+
+        return values
+
+    def _read(self, task: Task) -> Examples:
+        from bitspec.training.tasks import read_task
+
+        return read_task(task, base=self.work.base, data_dir=self.work.data_dir, cache=cache_folder())
+
+    def _encode(self, model: Model, task: Task, max_length: int) -> tuple[Encoded, ...]:
+        """The training set and the validation sets in the model's tokens."""
+        from bitspec.training.encoding import encode
+
+        examples = self._examples(task)
+        prepared = self._prepared(model, examples.outputs)
+        splits = (examples.training, *examples.validation)
+        encoded = tuple(
+            encode(split, prepared.tokenizer, max_length, regression=examples.outputs == 1) for split in splits
+        )
+        _check_fit(encoded, prepared.positions, prepared.vocabulary, task)
+        return encoded
+
+
+def run_pack(bench: Bench, pack: Pack) -> Iterator[Event]:
+    """Train the trials of a pack together; whatever goes wrong becomes an event of each trial that it stops."""
+    waiting = [planned.key for planned in pack]
+    try:
+        for event in bench.run(pack):
+            if isinstance(event, Finished | Failed):
+                waiting.remove(event.key)
+            yield event
+    except Exception as problem:
+        for key in waiting:
+            yield failure(key, problem)
+
+
+def failure(key: str, problem: Exception) -> Failed:
+    """What went wrong with a trial, in the user's words."""
+    if isinstance(problem, BitspecError):
+        first = next((found for found in problem.diagnostics if is_error(found)), problem.diagnostics[0])
+        return Failed(key, "failed", first.message, first.help)
+    if isinstance(problem, MemoryError):
+        return Failed(key, "failed", "the memory of this machine is full", "try a smaller batch_size")
+    from bitspec.training.loop import is_out_of_memory
+
+    hint = "try a smaller batch_size, or a larger device" if is_out_of_memory(problem) else None
+    return Failed(key, "failed", _one_line(problem), hint)
+
+
+def _check_fit(splits: Sequence[Encoded], positions: int | None, vocabulary: int, task: Task) -> None:
+    # A device would end with an error of its own, after which it could not be used any more.
+    longest = max(int(split.lengths_N.max()) for split in splits)
+    if positions is not None and longest > positions:
+        message = f"an example of `{task.name}` has {longest:,} tokens, and the model takes {positions:,}"
+        raise BitspecError(error("too-many-tokens", message, help=f"write `max_length = {positions}`"))
+    largest = max(int(split.columns["input_ids"].max()) for split in splits)
+    if largest >= vocabulary:
+        message = f"the tokenizer makes the number {largest:,} of a text, and the model knows {vocabulary:,} numbers"
+        hint = "the tokenizer is that of another model: put the model's own into its folder"
+        raise BitspecError(error("tokenizer-misfit", message, help=hint))
+
+
+def _changes(trial: InTraining, selected: Selected, facts: Catalogue) -> Iterator[Change]:
+    slots = {slot.name: slot for slot in trial.state.slots}
+    for name, count in selected.counts.items():
+        parameter = facts[name]
+        slot = slots[facts.full_name(parameter)]
+        yield Change(
+            tensor=name,
+            role=parameter.role,
+            layer=parameter.layer,
+            kind=parameter.kind,
+            entries=parameter.numel,
+            trained=count,
+            change=trial.state.distance(slot) / parameter.numel,
+            # Of a pooler that is trained with the head, only what the strategy selects counts.
+            trained_change=trial.state.distance(slot, selected[name]) / count,
+        )
+
+
+def _one_line(problem: Exception) -> str:
+    said = " ".join(str(problem).split())[:300]
+    if isinstance(problem, RuntimeError) and said:  # torch's way to say most things
+        return said
+    return f"{type(problem).__name__}: {said}" if said else type(problem).__name__
