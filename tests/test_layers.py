@@ -90,6 +90,7 @@ OF_TORCH = {
     for name in (
         "attention",
         "binding",
+        "course",
         "devices",
         "encoding",
         "flat",
@@ -98,6 +99,7 @@ OF_TORCH = {
         "loop",
         "model",
         "noise",
+        "products",
         "sparse",
         "state",
     )

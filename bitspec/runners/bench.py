@@ -25,10 +25,11 @@ from bitspec.runners.protocol import KEPT, Pack, Work
 from bitspec.runners.selections import Selections
 
 if TYPE_CHECKING:
+    from bitspec.training.course import Recipe
+    from bitspec.training.course import Trial as InTraining
     from bitspec.training.encoding import Encoded
     from bitspec.training.examples import Examples
-    from bitspec.training.loop import Recipe, Training
-    from bitspec.training.loop import Trial as InTraining
+    from bitspec.training.loop import Training
     from bitspec.training.model import Prepared
 
 
@@ -113,7 +114,7 @@ class Bench:
 
     def _set_up(self, planned: Planned) -> _Ready:
         """A trial with all that its training needs. Raises BitspecError if it cannot be had."""
-        from bitspec.training.loop import Recipe
+        from bitspec.training.course import Recipe
 
         trial = planned.trial
         prepared = self._model(planned)

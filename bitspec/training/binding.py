@@ -86,7 +86,7 @@ class Binding:
         if blocks is None and len(trials) != 1:
             raise ValueError("trials of an architecture that is not known are trained one at a time")
         self.trials = tuple(trials)
-        self._is_alone = len(trials) == 1
+        self._is_alone, self._is_known = len(trials) == 1, blocks is not None
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
         self._undo: list[Callable[[], object]] = []
         #: Slots of a trial that is alone, whose values are written into the model after each step.
@@ -249,7 +249,10 @@ class Binding:
         *,
         first_part: int,
     ) -> Iterator[_Wire]:
-        """Replace the forward of every layer that has something of it; a tied tensor may be in several."""
+        """Replace the forward of every layer that has something of it; a tied tensor may be in several.
+
+        That of the other linear layers too: products with a frozen matrix have a faster way than torch's own.
+        """
         for layer in model.modules():
             own = {name: id(parameter) for name, parameter in layer.named_parameters(recurse=False)}
             bound = Bound(len(self.trials))
@@ -257,7 +260,7 @@ class Binding:
             key = own.get("weight", 0)
             if key in parts:
                 bound.take_parts(layer, parts[key])
-            elif not found:
+            elif not found and not (self._is_known and isinstance(layer, LINEAR)):
                 continue
             forward = forward_with(layer, bound)
             layer.forward = forward

@@ -56,24 +56,20 @@ class Bound:
 def _linear(layer: nn.Linear | Conv1D, bound: Bound, x: Tensor) -> Tensor:
     is_stored_out_in = isinstance(layer, nn.Linear)
     x_KNI, bias_KO = bound.apart(x), bound.tables.get("bias")
+    if bound.parts or bias_KO is not None:
+        x_KNI = x_KNI.expand(bound.trials, -1, -1)
     if bias_KO is None and layer.bias is not None:
         bias_KO = layer.bias[None]
     if "weight" in bound.tables:
         weight_KIO = bound.tables["weight"]
-        weight_KIO = weight_KIO.transpose(1, 2) if is_stored_out_in else weight_KIO
-        out_KNO = torch.matmul(x_KNI, weight_KIO)
-    elif bound.parts:
-        if any(one.before is not None for one in bound.parts):
-            x_KNI = x_KNI.expand(bound.trials, -1, -1)
-        out_KNO = SparseLinear.apply(x_KNI, layer.weight, bias_KO, bound.parts, is_stored_out_in, *bound.values)
-        return bound.together(out_KNO, x)
-    else:
+        out_KNO = torch.matmul(x_KNI, weight_KIO.transpose(1, 2) if is_stored_out_in else weight_KIO)
+        if bias_KO is not None:
+            out_KNO += bias_KO[:, None].to(out_KNO.dtype)
+    elif layer.weight.requires_grad:  # a whole matrix of a trial that is alone
         weight_OI = layer.weight if is_stored_out_in else layer.weight.t()
-        if bias_KO is not None and len(bias_KO) == 1:
-            return bound.together(functional.linear(x_KNI, weight_OI, bias_KO[0]), x)
-        out_KNO = functional.linear(x_KNI, weight_OI)
-    if bias_KO is not None:
-        out_KNO += bias_KO[:, None].to(out_KNO.dtype)
+        out_KNO = functional.linear(x_KNI, weight_OI, None if bias_KO is None else bias_KO[0])
+    else:
+        out_KNO = SparseLinear.apply(x_KNI, layer.weight, bias_KO, bound.parts, is_stored_out_in, *bound.values)
     return bound.together(out_KNO, x)
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -17,13 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from bitspec.ir.events import Epoch, EpochEnded, Failed, Predictions, Started, Stepped
-from bitspec.ir.masks import Mask
 from bitspec.ir.settings import Settings
 from bitspec.training.binding import Binding
+from bitspec.training.course import Course, Recipe, Trial
 from bitspec.training.encoding import EVALUATION_BATCH, Encoded
 from bitspec.training.flat import is_causal
 from bitspec.training.model import Prepared
-from bitspec.training.noise import batch_order
 from bitspec.training.state import Trainable
 
 #: Seconds between two signs of life of a pack.
@@ -40,57 +38,6 @@ Metrics = Callable[[str, list[float], list[float]], dict[str, float]]
 
 #: What may happen while a pack is trained.
 TrainingEvent = Started | Stepped | EpochEnded | Failed
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What may differ between the trials of a pack.
-
-    `masks` are by full name and hold the head too. Of the settings, epochs, batch_size, max_length, precision and
-    dropout are the same for all trials of a pack.
-    """
-
-    key: str
-    seed: int
-    settings: Settings
-    masks: Mapping[str, Mask]
-
-
-class Trial:
-    """A trial in training: its values with their optimizer, and what came of it so far."""
-
-    def __init__(self, recipe: Recipe, state: Trainable) -> None:
-        self.key, self.seed, self.settings = recipe.key, recipe.seed, recipe.settings
-        self.state = state
-        settings = recipe.settings
-        self.optimizer = torch.optim.AdamW(
-            [state.vector],
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        # Moments are there before the first step, so that memory cannot run out between two trials' steps.
-        self.optimizer.state[state.vector] = {
-            "step": torch.zeros((), device=state.vector.device),
-            "exp_avg": torch.zeros_like(state.vector, requires_grad=False),
-            "exp_avg_sq": torch.zeros_like(state.vector, requires_grad=False),
-        }
-        self.epochs: list[Epoch] = []
-        self.predictions: tuple[Predictions, ...] = ()
-        #: Keys of the trials with which it was trained to its end.
-        self.pack: tuple[str, ...] = ()
-
-    def step(self, number: int, steps: int) -> None:
-        """After a backward pass: clip the gradient over all trained values, and follow it."""
-        settings = self.settings
-        self.state.settle_gradient()
-        if settings.clip_norm != "off":
-            torch.nn.utils.clip_grad_norm_(self.state.vector, settings.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate(number, steps, settings)
-        self.optimizer.step()
 
 
 class Training:
@@ -142,7 +89,7 @@ class Training:
         """
         for trial in self.trials:
             yield Started(trial.key, self._settings.epochs, self._steps)
-        waiting = [_Course(self.trials)]
+        waiting = [Course(self.trials)]
         while waiting:
             course = waiting.pop()
             try:
@@ -155,7 +102,7 @@ class Training:
 
     def rehearse(self, steps: int) -> float:
         """Train so many steps from the beginning, and return the seconds that one takes."""
-        course = _Course(self.trials)
+        course = Course(self.trials)
         self._bind(course)
         self.prepared.model.train()
         began = time.perf_counter()
@@ -164,7 +111,7 @@ class Training:
         course.losses_K.tolist()  # waits for a GPU
         return (time.perf_counter() - began) / steps
 
-    def _bind(self, course: _Course) -> None:
+    def _bind(self, course: Course) -> None:
         self.close()
         prepared, trials = self.prepared, course.trials
         architecture = prepared.architecture
@@ -176,7 +123,7 @@ class Training:
         )
         prepared.noise.begin_trials(prepared.model, course.seeds, self._settings.dropout)
 
-    def _train(self, course: _Course) -> Iterator[TrainingEvent]:
+    def _train(self, course: Course) -> Iterator[TrainingEvent]:
         """Train a course from where it is to its end."""
         self._bind(course)
         while course.epoch < self._settings.epochs:
@@ -189,7 +136,7 @@ class Training:
         for trial in course.trials:
             trial.pack = tuple(other.key for other in course.trials)
 
-    def _epoch(self, course: _Course) -> Generator[TrainingEvent, None, None]:
+    def _epoch(self, course: Course) -> Generator[TrainingEvent, None, None]:
         self.prepared.model.train()
         told = time.monotonic()
         while course.step < (course.epoch + 1) * self._steps:
@@ -204,7 +151,7 @@ class Training:
                 for trial, loss in zip(course.trials, course.mean_losses(), strict=True):
                     yield Stepped(trial.key, course.epoch + 1, done, loss)
 
-    def _step(self, course: _Course) -> None:
+    def _step(self, course: Course) -> None:
         """One step of all trials. Nothing of it is to be seen if memory runs out in it."""
         assert self._binding is not None
         size, settings = len(self._training), self._settings
@@ -222,9 +169,7 @@ class Training:
         course.seen += labels_KB.shape[1]
         course.step += 1
 
-    def _logits(
-        self, split: Encoded, chosen: Sequence[Tensor], course: _Course, step: int = 0
-    ) -> tuple[Tensor, Tensor]:
+    def _logits(self, split: Encoded, chosen: Sequence[Tensor], course: Course, step: int = 0) -> tuple[Tensor, Tensor]:
         """Logits (K, B, C) and labels (K, B) of the chosen examples: one batch a stream, or one for all trials."""
         assert self._binding is not None
         prepared = self.prepared
@@ -240,7 +185,7 @@ class Training:
             prepared.noise.begin_step(step, batch.inputs["attention_mask"])
             return prepared.model(**batch.inputs).logits[None], batch.labels_B[None]
 
-    def _end_epoch(self, course: _Course) -> Iterator[TrainingEvent]:
+    def _end_epoch(self, course: Course) -> Iterator[TrainingEvent]:
         losses, all_losses = self._evaluate(course)
         # Told of all trials before any is dropped: what they said is by their place.
         epochs = list(zip(course.trials, course.mean_losses(), strict=True))
@@ -264,7 +209,7 @@ class Training:
         course.begin_epoch()
 
     @torch.no_grad()
-    def _evaluate(self, course: _Course) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, course: Course) -> tuple[Tensor, Tensor]:
         """The loss of each trial on the first validation set, and on all of them together.
 
         What it says of each goes to its `predictions`.
@@ -287,7 +232,7 @@ class Training:
             trial.predictions = tuple(own)
         return losses[0], torch.stack(losses).sum(0)
 
-    def _drop_diverged(self, course: _Course, losses_K: Tensor) -> Iterator[Failed]:
+    def _drop_diverged(self, course: Course, losses_K: Tensor) -> Iterator[Failed]:
         """End the trials whose loss, of the training or of a validation set, is no number any more."""
         finite = losses_K.isfinite().tolist()
         if all(finite):
@@ -304,64 +249,6 @@ class Training:
         if self._settings.precision == "bf16":
             return torch.autocast(self.prepared.device.type, torch.bfloat16)
         return nullcontext()
-
-
-class _Course:
-    """Trials on their way together: how far they are, and the sum of their losses in this epoch."""
-
-    def __init__(self, trials: Sequence[Trial]) -> None:
-        self.trials = list(trials)
-        self.step = 0
-        self.epoch = 0
-        self.losses_K = torch.zeros(len(trials), dtype=torch.float64, device=trials[0].state.vector.device)
-        self.seen = 0
-        self.began = time.perf_counter()
-        self._orders: dict[tuple[int, int], Tensor] = {}
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds of the trials, each once: those of a seed share their batches and their dropout."""
-        return tuple(dict.fromkeys(trial.seed for trial in self.trials))
-
-    @property
-    def streams(self) -> tuple[int, ...]:
-        """For each trial the place of its seed."""
-        return tuple(self.seeds.index(trial.seed) for trial in self.trials)
-
-    def order(self, seed: int, examples: int) -> Tensor:
-        """The order of the training set in this epoch."""
-        place = (seed, self.epoch)
-        if place not in self._orders:
-            self._orders = {key: order for key, order in self._orders.items() if key[1] == self.epoch}
-            self._orders[place] = batch_order(seed, self.epoch + 1, examples)
-        return self._orders[place]
-
-    def mean_losses(self) -> list[float]:
-        """The mean loss of each trial in this epoch so far."""
-        return [loss / max(1, self.seen) for loss in self.losses_K.tolist()]
-
-    def begin_epoch(self) -> None:
-        """The next epoch begins."""
-        self.epoch += 1
-        self.losses_K = torch.zeros_like(self.losses_K)
-        self.seen = 0
-        self.began = time.perf_counter()
-
-    def keep(self, wanted: Sequence[bool]) -> None:
-        """Go on with some of the trials; the values of each become its own again."""
-        self.trials = [trial for trial, keep in zip(self.trials, wanted, strict=True) if keep]
-        self.losses_K = self.losses_K[torch.tensor(wanted, device=self.losses_K.device)]
-
-    def halves(self) -> tuple[_Course, _Course]:
-        """Two courses that go on where this one is."""
-        middle = len(self.trials) // 2
-        found = []
-        for part in (slice(middle), slice(middle, None)):
-            half = _Course(self.trials[part])
-            half.step, half.epoch, half.seen = self.step, self.epoch, self.seen
-            half.losses_K = self.losses_K[part].clone()
-            found.append(half)
-        return found[0], found[1]
 
 
 def _common(settings: Settings) -> tuple[object, ...]:
@@ -382,16 +269,6 @@ def losses_of(logits_KBC: Tensor, labels_KB: Tensor) -> Tensor:
         return (logits_KBC.squeeze(2) - labels_KB.to(logits_KBC.dtype)).square().mean(1)
     losses = functional.cross_entropy(logits_KBC.flatten(0, 1), labels_KB.flatten(), reduction="none")
     return losses.view(labels_KB.shape).mean(1)
-
-
-def rate(step: int, steps: int, settings: Settings) -> float:
-    """The factor of the learning rate at a step (from 0) of so many: linear warm-up, then constant or down to 0."""
-    warmup = round(steps * settings.warmup / 100)
-    if step < warmup:
-        return step / warmup
-    if settings.schedule == "linear":
-        return (steps - step) / max(1, steps - warmup)
-    return 1.0
 
 
 def predictions(split: Encoded, logits_NC: Tensor) -> Predictions:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bitspec.ir.masks import Cols, Entries, Rows
+from bitspec.training.products import linear
 
 #: Tokens of one step of a product with single entries, so that what is gathered stays in a cache.
 _STEP: Final = 256
@@ -45,7 +46,7 @@ class Part:
         return cls(mask, shape, torch.from_numpy(first).to(device), torch.from_numpy(second).to(device))
 
     def gradient(self, left_NR: Tensor, right_NC: Tensor) -> Tensor:
-        """The part of leftᵀ · right, flat, in float32 at least; nothing else of it is formed."""
+        """The part of leftᵀ · right, flat; nothing else of it is formed. Entries are summed in float32 at least."""
         match self.mask:
             case Rows():
                 return (left_NR.index_select(1, self.first).t() @ right_NC).flatten()
@@ -96,8 +97,9 @@ class Trained:
 
 
 class SparseLinear(torch.autograd.Function):
-    """A linear layer of which trials train parts: x (rows of trials, tokens, in) and a bias (trials, out) or none.
+    """A linear layer with a frozen matrix, of which trials may train parts.
 
+    x is (trials, tokens, in), or has one row for all of them; the bias (trials, out), or one for all, or none.
     `is_stored_out_in` tells a linear layer from Conv1D. The gradient of the matrix is formed for the parts alone.
     """
 
@@ -114,19 +116,17 @@ class SparseLinear(torch.autograd.Function):
         """The layer's output, (trials, tokens, out)."""
         x_KNI = x_KNI.to(weight.dtype)
         matrix = weight if is_stored_out_in else weight.t()
-        if bias_KO is not None and len(bias_KO) == 1:
-            out_KNO = functional.linear(x_KNI, matrix, bias_KO[0].to(weight.dtype))
+        if bias_KO is None or len(bias_KO) == 1:
+            out_KNO = linear(x_KNI, matrix, None if bias_KO is None else bias_KO[0])
         else:
-            out_KNO = functional.linear(x_KNI, matrix)
-            if bias_KO is not None:
-                out_KNO += bias_KO[:, None].to(out_KNO.dtype)
-        deltas = [
-            None if one.before is None else value - one.before for one, value in zip(trained, values, strict=True)
-        ]
+            out_KNO = linear(x_KNI, matrix)
+            out_KNO += bias_KO[:, None].to(out_KNO.dtype)
+        pairs = zip(trained, values, strict=True)
+        deltas = [None if one.before is None else value - one.before for one, value in pairs]
         for one, delta in zip(trained, deltas, strict=True):
             if delta is not None:
                 one.part.add_product(out_KNO[one.trial], x_KNI[one.trial], delta, transposed=is_stored_out_in)
-        ctx.save_for_backward(x_KNI, weight, *deltas)
+        ctx.save_for_backward(x_KNI if trained else None, weight, *deltas)
         ctx.trained, ctx.is_stored_out_in = trained, is_stored_out_in
         return out_KNO
 
@@ -135,10 +135,10 @@ class SparseLinear(torch.autograd.Function):
         """Gradients of what was given; of the matrix none but those of the parts."""
         x_KNI, weight, *deltas = ctx.saved_tensors
         is_stored_out_in: bool = ctx.is_stored_out_in
-        out_KNO = gradients[0].to(x_KNI.dtype)
+        out_KNO = gradients[0].to(weight.dtype)
         x_gradient = bias_gradient = None
         if ctx.needs_input_grad[0]:
-            x_gradient = torch.matmul(out_KNO, weight if is_stored_out_in else weight.t())
+            x_gradient = linear(out_KNO, weight.t() if is_stored_out_in else weight)
         if ctx.needs_input_grad[2]:
             bias_gradient = out_KNO.sum(1, dtype=torch.promote_types(torch.float32, out_KNO.dtype))
         values = []

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import torch
 
 from bitspec.ir.settings import Settings
+from bitspec.training.course import Recipe
 from bitspec.training.encoding import Encoded
-from bitspec.training.loop import Recipe, Training
+from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from tests.benchmarks.models import Masks, first_of, own_weights, with_head
 

@@ -68,7 +68,7 @@ def _one(folder: Path, machine: Machine) -> Row:
 
     from bitspec.ir.settings import Settings
     from bitspec.training.binding import Binding
-    from bitspec.training.loop import Recipe, Trial
+    from bitspec.training.course import Recipe, Trial
     from bitspec.training.state import Trainable
 
     machine.begin()

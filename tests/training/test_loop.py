@@ -15,8 +15,9 @@ from transformers import AutoModelForSequenceClassification
 from bitspec.ir.events import Epoch, EpochEnded, Failed, Started
 from bitspec.ir.masks import Mask, Whole
 from bitspec.ir.settings import Settings
+from bitspec.training.course import Recipe, rate
 from bitspec.training.encoding import Encoded
-from bitspec.training.loop import Recipe, Training, rate
+from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import batch_order
 from bitspec.training.state import apply

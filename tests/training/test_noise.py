@@ -12,8 +12,9 @@ from torch import Tensor
 from bitspec.ir.events import EpochEnded
 from bitspec.ir.masks import Mask, Whole
 from bitspec.ir.settings import Settings
+from bitspec.training.course import Recipe
 from bitspec.training.encoding import Encoded
-from bitspec.training.loop import Recipe, Training
+from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import Dropout, Noise, batch_order, keyed
 from tests.training.small import CONFIGS, encoded, masks_of_every_kind, model_folder

@@ -12,7 +12,8 @@ import torch
 from bitspec.ir.events import EpochEnded, Failed, Started
 from bitspec.ir.masks import Mask, Whole
 from bitspec.ir.settings import Settings
-from bitspec.training.loop import Recipe, Training, TrainingEvent, Trial
+from bitspec.training.course import Recipe, Trial
+from bitspec.training.loop import Training, TrainingEvent
 from bitspec.training.model import Prepared, prepare
 from tests.training.small import CONFIGS, encoded, masks_of_every_kind, model_folder
 from tests.training.test_loop import accuracy, values
@@ -119,6 +120,15 @@ def test_trials_that_share_the_lower_layers(folders: dict[str, Path]) -> None:
         packed, _ = train(prepared, recipes)
         for recipe, trial in zip(recipes, packed, strict=True):
             assert_alike(trial, train(prepared, [recipe])[0][0], 1e-10)
+
+
+def test_trials_that_are_told_apart_by_a_projection_of_embeddings(folders: dict[str, Path]) -> None:
+    prepared = prepare(folders["electra"], 2, torch.device("cpu"))
+    own: dict[str, Mask] = {"electra.embeddings_project.bias": Whole()}
+    recipes = recipes_of(prepared, {"one": own, "other": own}, (3,), rate=1e-4)
+    packed, _ = train(prepared, recipes)
+    for recipe, trial in zip(recipes, packed, strict=True):
+        assert_alike(trial, train(prepared, [recipe])[0][0], 1e-5)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2"])

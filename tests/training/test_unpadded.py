@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from bitspec.ir.masks import Entries, Mask, Whole
+from bitspec.training.course import Recipe, rate
 from bitspec.training.flat import is_causal
-from bitspec.training.loop import Recipe, Training, rate
+from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import batch_order
 from tests.training.small import CONFIGS, dense, encoded, masks_of_every_kind, model_folder

@@ -1,0 +1,135 @@
+"""Trials on their way: what each trains and how far it is, and the pack that goes together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bitspec.ir.events import Epoch, Predictions
+from bitspec.ir.masks import Mask
+from bitspec.ir.settings import Settings
+from bitspec.training.noise import batch_order
+from bitspec.training.state import Trainable
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What may differ between the trials of a pack.
+
+    `masks` are by full name and hold the head too. Of the settings, epochs, batch_size, max_length, precision and
+    dropout are the same for all trials of a pack.
+    """
+
+    key: str
+    seed: int
+    settings: Settings
+    masks: Mapping[str, Mask]
+
+
+class Trial:
+    """A trial in training: its values with their optimizer, and what came of it so far."""
+
+    def __init__(self, recipe: Recipe, state: Trainable) -> None:
+        self.key, self.seed, self.settings = recipe.key, recipe.seed, recipe.settings
+        self.state = state
+        settings = recipe.settings
+        self.optimizer = torch.optim.AdamW(
+            [state.vector],
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        # Moments are there before the first step, so that memory cannot run out between two trials' steps.
+        self.optimizer.state[state.vector] = {
+            "step": torch.zeros((), device=state.vector.device),
+            "exp_avg": torch.zeros_like(state.vector, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(state.vector, requires_grad=False),
+        }
+        self.epochs: list[Epoch] = []
+        self.predictions: tuple[Predictions, ...] = ()
+        #: Keys of the trials with which it was trained to its end.
+        self.pack: tuple[str, ...] = ()
+
+    def step(self, number: int, steps: int) -> None:
+        """After a backward pass: clip the gradient over all trained values, and follow it."""
+        settings = self.settings
+        self.state.settle_gradient()
+        if settings.clip_norm != "off":
+            torch.nn.utils.clip_grad_norm_(self.state.vector, settings.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate(number, steps, settings)
+        self.optimizer.step()
+
+
+class Course:
+    """Trials on their way together: how far they are, and the sum of their losses in this epoch."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.trials = list(trials)
+        self.step = 0
+        self.epoch = 0
+        self.losses_K = torch.zeros(len(trials), dtype=torch.float64, device=trials[0].state.vector.device)
+        self.seen = 0
+        self.began = time.perf_counter()
+        self._orders: dict[tuple[int, int], Tensor] = {}
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the trials, each once: those of a seed share their batches and their dropout."""
+        return tuple(dict.fromkeys(trial.seed for trial in self.trials))
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        """For each trial the place of its seed."""
+        return tuple(self.seeds.index(trial.seed) for trial in self.trials)
+
+    def order(self, seed: int, examples: int) -> Tensor:
+        """The order of the training set in this epoch."""
+        place = (seed, self.epoch)
+        if place not in self._orders:
+            self._orders = {key: order for key, order in self._orders.items() if key[1] == self.epoch}
+            self._orders[place] = batch_order(seed, self.epoch + 1, examples)
+        return self._orders[place]
+
+    def mean_losses(self) -> list[float]:
+        """The mean loss of each trial in this epoch so far."""
+        return [loss / max(1, self.seen) for loss in self.losses_K.tolist()]
+
+    def begin_epoch(self) -> None:
+        """The next epoch begins."""
+        self.epoch += 1
+        self.losses_K = torch.zeros_like(self.losses_K)
+        self.seen = 0
+        self.began = time.perf_counter()
+
+    def keep(self, wanted: Sequence[bool]) -> None:
+        """Go on with some of the trials; the values of each become its own again."""
+        self.trials = [trial for trial, keep in zip(self.trials, wanted, strict=True) if keep]
+        self.losses_K = self.losses_K[torch.tensor(wanted, device=self.losses_K.device)]
+
+    def halves(self) -> tuple[Course, Course]:
+        """Two courses that go on where this one is."""
+        middle = len(self.trials) // 2
+        found = []
+        for part in (slice(middle), slice(middle, None)):
+            half = Course(self.trials[part])
+            half.step, half.epoch, half.seen = self.step, self.epoch, self.seen
+            half.losses_K = self.losses_K[part].clone()
+            found.append(half)
+        return found[0], found[1]
+
+
+def rate(step: int, steps: int, settings: Settings) -> float:
+    """The factor of the learning rate at a step (from 0) of so many: linear warm-up, then constant or down to 0."""
+    warmup = round(steps * settings.warmup / 100)
+    if step < warmup:
+        return step / warmup
+    if settings.schedule == "linear":
+        return (steps - step) / max(1, steps - warmup)
+    return 1.0
