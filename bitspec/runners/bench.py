@@ -92,7 +92,11 @@ class Bench:
                 waiting = [(own, trial) for own, trial in waiting if not trial.pack]
                 began = now
             if problem is not None:
-                raise problem
+                try:
+                    raise problem
+                finally:
+                    # Else the error would hold this frame, and with it what fills the memory.
+                    del problem, training, waiting, ended
             if event is None:
                 return
             yield event

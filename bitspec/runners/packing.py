@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Final
 
@@ -29,19 +29,20 @@ class Extent:
 
     `depth` is the part of the network that its backward pass crosses: 0 where the head alone is trained, 1 where it
     goes down to the embeddings. `has_parts` says that lines or single entries of matrices are trained, `is_alone` that
-    a whole matrix is, which no other trial can share.
+    a whole matrix is, which no other trial can share. `entries` is the number of trained values of such parts.
     """
 
     depth: float
     has_parts: bool
     is_alone: bool
+    entries: int = 0
 
 
 @dataclass(frozen=True)
 class Group:
     """Trials that can be trained together, by seed and then by their place in the study.
 
-    `extent` is that of the deepest. Trials that must be alone are groups of one.
+    `extent` is that of the deepest, with the most entries of any. Trials that must be alone are groups of one.
     """
 
     trials: Pack
@@ -53,14 +54,15 @@ def extent(selected: Selected, facts: Catalogue, *, trains_pooler: bool = False)
     place = {parameter.name: number for number, parameter in enumerate(facts.parameters)}
     layered = [number for number, parameter in enumerate(facts.parameters) if parameter.layer is not None]
     first = layered[0] if layered else len(place)
-    depth, has_parts, is_alone = 0.0, False, False
+    depth, has_parts, is_alone, entries = 0.0, False, False, 0
     for name, mask in selected.items():
         parameter = facts[name]
         depth = max(depth, _depth(parameter, facts.layers, is_before=place[parameter.name] < first))
         if parameter.ndim >= 2 and not (trains_pooler and parameter.role == "pooler"):
             is_whole = isinstance(mask, Whole | AllBut)
             is_alone, has_parts = is_alone or is_whole, has_parts or not is_whole
-    return Extent(depth, has_parts, is_alone)
+            entries += selected.counts[name]
+    return Extent(depth, has_parts, is_alone, entries)
 
 
 def _depth(parameter: Parameter, layers: int, *, is_before: bool) -> float:
@@ -108,7 +110,8 @@ def _by_depth(trials: Sequence[Planned], extents: Mapping[str, Extent]) -> Itera
         waiting = waiting[len(own) :]
         chosen = {one.key for one in own}
         members = [planned for planned in trials if planned.key in chosen]
-        yield Group(tuple(sorted(members, key=lambda planned: planned.trial.seed)), deepest)
+        most = replace(deepest, entries=max(extents[key].entries for key in chosen))
+        yield Group(tuple(sorted(members, key=lambda planned: planned.trial.seed)), most)
 
 
 def split(trials: Sequence[Planned], most: int) -> tuple[Pack, ...]:

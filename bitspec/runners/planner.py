@@ -86,7 +86,8 @@ def _kept(plan: Plan, packing: Packing) -> Iterator[Pack]:
             continue
         if not all(one in new and one not in taken for one in keys):
             continue
-        if packing.is_forced or packing.most is None or len(keys) <= packing.most:
+        # Who asks for packs of N now is not held to trials that were alone when nobody had asked.
+        if packing.is_forced or packing.most is None or 1 < len(keys) <= packing.most:
             taken |= set(keys)
             yield tuple(new[one] for one in keys)
 
@@ -113,8 +114,8 @@ class Extents:
             return Extent(1.0, has_parts=False, is_alone=True)
         try:
             selected = self._selections.select(planned)
-        except NeedsWeights:  # not read only to plan: most likely it is entries of matrices
-            return Extent(1.0, has_parts=True, is_alone=False)
+        except NeedsWeights:  # not read only to plan: it may be whole matrices
+            return Extent(1.0, has_parts=False, is_alone=True)
         except BitspecError:
             return Extent(1.0, has_parts=False, is_alone=True)
         facts = self._selections.catalogue(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +69,17 @@ def _free() -> float:
     machine = _number(Path("/proc/meminfo"), 7) * 1024.0  # MemAvailable
     limit, used = (_number(Path("/sys/fs/cgroup") / name, 0) for name in ("memory.max", "memory.current"))
     found = [machine] if machine else []
-    return min([*found, limit - used] if limit else found, default=float("inf"))
+    return min([*found, limit - used + _cached()] if limit else found, default=float("inf"))
+
+
+def _cached() -> float:
+    """Bytes that a container counts as used, and that hold nothing but what was read from files."""
+    with suppress(OSError, ValueError):
+        for line in Path("/sys/fs/cgroup/memory.stat").read_text("ascii").splitlines():
+            name, _, size = line.partition(" ")
+            if name == "inactive_file":
+                return float(size)
+    return 0.0
 
 
 def _number(path: Path, place: int) -> int:

@@ -111,8 +111,11 @@ class Cache:
             return ()
 
     def keep(self, key: str, timing: Timing) -> None:
-        """Keep timings in place of those of the same device."""
-        if self.folder is not None:
+        """Keep timings in place of those of the same device; that memory was short may be otherwise next time."""
+        timing = timing.model_copy(
+            update={"seconds": {pack: seconds for pack, seconds in timing.seconds.items() if seconds is not None}}
+        )
+        if self.folder is not None and timing.seconds:
             others = [one for one in self.recall(key) if one.place != timing.place]
             content = _Timings((*others, timing)[-_KEPT:])
             write(self._path(self.folder, key), content.model_dump_json())
@@ -130,7 +133,8 @@ def group_key(group: Group, model_fingerprint: str, data_fingerprint: str) -> st
         [_version(package) for package in _PACKAGES],
         [model_fingerprint, data_fingerprint],
         [settings.batch_size, settings.max_length, settings.precision, settings.dropout],
-        [round(group.extent.depth, 2), group.extent.has_parts],
+        # How much of matrices is trained, to the next power of 2: products with entries take time by their number.
+        [round(group.extent.depth, 2), group.extent.has_parts, group.extent.entries.bit_length()],
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -6,7 +6,8 @@ Each tensor of which something is trained is bound in one of four ways:
     table    a vector, or a whole matrix in a pack (a head): a tensor (trials, …), with the model's own values where
              a trial trains nothing; the layer is computed with each trial's row of it
     part     rows, columns or entries of a matrix: products with the part alone (sparse.py). A trial that is alone
-             writes its values into the model's tensor after each step; in a pack the layer adds what they changed
+             writes its values into the model's tensor after each step; in a pack, and where frozen matrices are kept
+             in a narrow type, the layer adds what they changed
     hook     in architectures whose layers we do not replace (a trial is alone there) for all that is no whole tensor:
              values are written after each step, and the dense gradient is gathered as soon as it is formed
 
@@ -32,9 +33,11 @@ from bitspec.training.state import Slot, Trainable, places
 
 @dataclass(frozen=True)
 class _Ports:
-    """What the leaf becomes: tables, whose `places` come from the leaf's `sources`, and slices for the parts.
+    """What the leaf becomes: tables, and slices for the parts.
 
-    `base` holds all tables one after the other, with the model's own values.
+    `base` holds all tables one after the other, with the model's own values. Of each value of the tables, `sources`
+    says where it is in base and leaf, laid end to end; of each value of the leaf, `places` says where it is in the
+    tables, or that it is in none (one past their end). So both directions only gather, in any order of sums.
     """
 
     base: Tensor
@@ -49,8 +52,8 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, leaf: Tensor, ports: _Ports) -> tuple[Tensor, ...]:
-        ctx.ports, ctx.length = ports, len(leaf)
-        tables = ports.base.index_copy(0, ports.places, leaf.index_select(0, ports.sources))
+        ctx.ports = ports
+        tables = torch.cat([ports.base, leaf]).index_select(0, ports.sources)
         sizes = [int(np.prod(shape)) for shape in ports.shapes]
         found = [table.view(shape) for table, shape in zip(tables.split(sizes), ports.shapes, strict=True)]
         return (*found, *(leaf[place].clone() for place in ports.slices))
@@ -58,10 +61,8 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         ports: _Ports = ctx.ports
-        found = gradients[0].new_zeros(ctx.length)
-        if ports.shapes:
-            tables = torch.cat([gradient.reshape(-1) for gradient in gradients[: len(ports.shapes)]])
-            found[ports.sources] = tables.index_select(0, ports.places)
+        tables = [gradient.reshape(-1) for gradient in gradients[: len(ports.shapes)]]
+        found = torch.cat([*tables, gradients[0].new_zeros(1)]).index_select(0, ports.places)
         for place, gradient in zip(ports.slices, gradients[len(ports.shapes) :], strict=True):
             found[place] = gradient
         return found, None
@@ -104,6 +105,8 @@ class Binding:
                         ported.setdefault(slot.name, []).append((number, slot))
             if frozen_type is not None:
                 self._convert_frozen(model, frozen_type)
+            # Of frozen matrices in a narrow type, small changes would be lost in it: they are added, as in a pack.
+            self._writes_parts = self._is_alone and frozen_type is None
             self._leaf, starts = self._make_leaf(ported)
             self._ports, self._wires = self._make_ports(model, ported, starts)
             if not self._is_alone:
@@ -224,10 +227,15 @@ class Binding:
             size += len(self.trials) * parameter.numel()
         device = next(iter(self._parameters.values())).device
         kind = self.trials[0].vector.dtype
+        leaf, own = (np.concatenate([np.empty(0, np.int64), *found]) for found in (sources, spots))
+        from_tables = np.arange(size)
+        from_tables[own] = size + leaf
+        from_leaf = np.full(0 if self._leaf is None else len(self._leaf), size)
+        from_leaf[leaf] = own
         ports = _Ports(
             torch.cat(base).to(kind) if base else torch.empty(0, dtype=kind, device=device),
-            _indices(sources, device),
-            _indices(spots, device),
+            torch.from_numpy(from_tables).to(device),
+            torch.from_numpy(from_leaf).to(device),
             tuple(shapes),
             tuple(slices),
         )
@@ -235,10 +243,10 @@ class Binding:
 
     def _part(self, number: int, slot: Slot) -> Trained:
         assert isinstance(slot.mask, Rows | Cols | Entries)
-        if self._is_alone:
+        if self._writes_parts:
             self._write_each_step(slot)
         part = Part.of(slot.mask, (slot.shape[0], slot.shape[1]), slot.before.device)
-        return Trained(number, part, None if self._is_alone else slot.before)
+        return Trained(number, part, None if self._writes_parts else slot.before)
 
     def _wire(
         self,
@@ -287,7 +295,3 @@ class _Wire:
     bound: Bound
     tables: tuple[tuple[str, int], ...]
     parts: tuple[int, ...]
-
-
-def _indices(found: list[np.ndarray[Any, np.dtype[np.int64]]], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.concatenate(found) if found else np.empty(0, np.int64)).to(device)

@@ -19,11 +19,13 @@ def device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as problem:
         there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
         hint = f"this machine has {listed(there, 'and')}"
-        raise BitspecError(error("no-device", f"`--device {name}` cannot be used", help=hint)) from problem
+        raise BitspecError(error("no-device", f"`--device {name or 'cuda'}` cannot be used", help=hint)) from problem
     if found.type == "cuda":
         # The same trial twice is equal bit for bit: sums in a fixed order, where torch has them.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Nothing here reads what it did not write.
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - unknown to mypy
     return found
 
 

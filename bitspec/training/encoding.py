@@ -81,7 +81,8 @@ def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int, *,
     """Tokenise a split. Of a pair that is longer than `max_length` tokens, the longer sentence is cut first."""
     sentences = [list(column) for column in zip(*split.texts, strict=True)]
     coded = tokenizer(*sentences, truncation=True, max_length=max_length, padding=False)
-    lengths = np.fromiter((len(ids) for ids in coded["input_ids"]), np.int64, len(split.texts))
+    # An empty text may be no token at all, as in GPT-2; one of padding stands for it, so that there is one to read.
+    lengths = np.fromiter((max(1, len(ids)) for ids in coded["input_ids"]), np.int64, len(split.texts))
     columns: dict[str, Tensor] = {}
     for name in ("input_ids", "token_type_ids"):
         if name in coded:

@@ -259,7 +259,8 @@ def is_out_of_memory(problem: BaseException) -> bool:
     """Whether an error says that memory ran out, that of a GPU or of this machine."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
-    return "allocate memory" in str(problem) or "out of memory" in str(problem).lower()
+    said = str(problem).lower()
+    return any(words in said for words in ("allocate memory", "out of memory", "alloc_failed"))
 
 
 def losses_of(logits_KBC: Tensor, labels_KB: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class Noise:
                 module.p = module.configured if dropout == "config" else dropout
             # Attention that keeps its probability as a number, as in Llama.
             own = getattr(module, "attention_dropout", None)
-            if isinstance(own, float):
+            if isinstance(own, int | float):
                 configured = self._configured.setdefault(module, own)
                 setattr(module, "attention_dropout", configured if dropout == "config" else dropout)  # noqa: B010 - typed
 

@@ -214,7 +214,9 @@ class Lookup:
                 out_ND.index_add_(1, part.second, values.view(part.shape[0], -1)[ids_N])
             case Entries():
                 entries, is_there = self._entries(ids_N)
-                out_ND.scatter_add_(1, part.second[entries], values[entries].masked_fill_(~is_there, 0))
+                own = torch.arange(len(ids_N), device=ids_N.device)[:, None] * out_ND.shape[1] + part.second[entries]
+                added = values[entries].masked_fill_(~is_there, 0)
+                out_ND.view(-1).index_add_(0, own.flatten(), added.flatten())
 
 
 class SparseEmbedding(torch.autograd.Function):

@@ -71,7 +71,7 @@ def test_selections_that_cannot_be_made_or_need_weights(lab: Path) -> None:
         "strategy d = topk(matrix, 9, by = magnitude)\nstrategy e = rand(all, 9)\n"
     )
     found = divide(planned(spec, lab), Packing(), Extents(Selections(loads(spec), lab)))
-    assert names(tuple(group.trials for group in found.groups)) == [["a0"], ["b0", "c0"], ["d0", "e0"]]
+    assert names(tuple(group.trials for group in found.groups)) == [["a0"], ["b0", "c0"], ["d0"], ["e0"]]
 
 
 def test_what_is_drawn_may_lie_elsewhere_for_another_seed(lab: Path) -> None:
@@ -268,3 +268,20 @@ def test_what_is_known_before_a_run(plan: Plan, lab: Path, tmp_path: Path) -> No
     assert divided(plan, lab, packing).kept == 2
     every = Packing(earlier=recorded(list(plan.new)))
     assert outlook(divided(plan, lab, every), every, cache) == Outlook(0)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(None, [["a0"]]), (4, []), (1, [])])
+def test_who_asks_for_packs_is_not_held_to_trials_that_were_alone(
+    plan: Plan, lab: Path, most: int | None, kept: list[list[str]]
+) -> None:
+    a0 = next(one for one in plan.new if (one.trial.strategy, one.trial.seed) == ("a", 0))
+    packing = Packing(most=most, earlier=recorded([a0]))
+    assert names(divided(plan, lab, packing).packs) == kept
+
+
+def test_a_choice_by_weights_is_alone(lab: Path) -> None:
+    found = planned(HEAD + "strategy most = topk(all, 50%) strategy other = topk(bias, 5%)", lab)
+    for one in found.new:
+        assert Extents(Selections(loads(HEAD + "strategy most = topk(all, 50%) strategy other = topk(bias, 5%)"), lab))(
+            one
+        ).is_alone

@@ -122,7 +122,7 @@ def test_what_is_known_is_not_timed_again() -> None:
 
 def test_timings_are_kept_by_device_and_threads(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    one = Timing(device="cpu", threads=1, steps=2, repeats=3, seconds={"1/1": 0.1, "2/1": None})
+    one = Timing(device="cpu", threads=1, steps=2, repeats=3, seconds={"1/1": 0.1})
     assert cache.recall("k") == ()
     cache.keep("k", one)
     other = one.model_copy(update={"threads": 2})
@@ -139,11 +139,21 @@ def test_timings_are_kept_by_device_and_threads(tmp_path: Path) -> None:
     assert Cache(None).recall("k") == ()
 
 
+def test_that_memory_was_short_is_not_kept(tmp_path: Path) -> None:
+    one = Timing(device="cpu", threads=1, steps=2, repeats=3, seconds={"1/1": 0.1, "2/1": None})
+    Cache(tmp_path).keep("k", one)
+    assert [dict(kept.seconds) for kept in Cache(tmp_path).recall("k")] == [{"1/1": 0.1}]
+    Cache(tmp_path).keep("none", one.model_copy(update={"seconds": {"1/1": None}}))
+    assert Cache(tmp_path).recall("none") == ()
+
+
 def test_a_key_depends_on_all_that_the_speed_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = [
         group(3),
         group(3, extent=PARTS),
         group(3, extent=Extent(0.5, has_parts=False, is_alone=False)),
+        group(3, extent=Extent(1.0, has_parts=True, is_alone=False, entries=1000)),
+        group(3, extent=Extent(1.0, has_parts=True, is_alone=False, entries=5000)),
         group(3, batch_size=16),
         group(3, max_length=64),
         group(3, dropout=0.0),
@@ -174,12 +184,18 @@ def test_the_quickest_of_some_repeats_counts_once_it_is_warm() -> None:
 
 def test_a_kept_timing_is_plain_json(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    found = measure(group(2), Watch(lambda trials: 0.001 if trials == 1 else None))
+    found = measure(group(2), Watch(lambda trials: 0.001 * trials))
     assert found is not None
     cache.keep("k", found)
     assert cache.recall("k") == (found,)
     (content,) = json.loads((tmp_path / "packs" / "k.json").read_text("utf-8"))
-    assert content == {"device": "cpu", "threads": 1, "steps": 10, "repeats": 3, "seconds": {"1/1": 0.001, "2/1": None}}
+    assert content == {
+        "device": "cpu",
+        "threads": 1,
+        "steps": 10,
+        "repeats": 3,
+        "seconds": {"1/1": 0.001, "2/1": 0.002},
+    }
 
 
 def test_a_slow_start_does_not_speak_for_packs() -> None:

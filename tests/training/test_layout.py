@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitspec.training.encoding import encode
+from bitspec.training.examples import Split
 from bitspec.training.layout import Layout, by_length, examples
 
 CPU = torch.device("cpu")
@@ -77,3 +79,22 @@ def test_positions_and_ends() -> None:
 )
 def test_groups_are_of_like_length(lengths: list[int], cost: float, expected: list[list[int]]) -> None:
     assert by_length(examples(0, lengths), cost) == expected
+
+
+class NoTokens:
+    """A tokenizer that adds nothing of its own, as that of GPT-2: an empty text is no token."""
+
+    pad_token_id = 9
+
+    def __call__(self, texts: list[str], **_: object) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[int(word) for word in text.split()] for text in texts]}
+
+
+def test_an_empty_text_is_one_token_of_padding() -> None:
+    split = Split("training", (("",), ("1 2",), ("",)), (0, 1, 0))
+    found = encode(split, NoTokens(), 8, regression=False)  # type: ignore[arg-type]
+    assert found.lengths_N.tolist() == [1, 2, 1]
+    tokens, labels = found.tokens([torch.arange(3)], [0], CPU, causal=True)
+    assert tokens.ids.tolist() == [[9, 1, 2, 9]]
+    assert tokens.layout.ends(last=True).tolist() == [0, 2, 3]
+    assert labels.tolist() == [[0, 1, 0]]

@@ -254,6 +254,22 @@ def test_the_rate() -> None:
     assert rate(3, 8, Settings(warmup=100.0)) == 3 / 8
 
 
+def test_small_changes_are_not_lost_in_bf16(folders: dict[str, Path]) -> None:
+    """Frozen matrices are in bf16, whose steps are larger than one step of training: what changed is added to them."""
+    prepared = prepare(folders["bert"], 2, torch.device("cpu"))
+    masks = masks_of_every_kind(prepared.model)["entries"]
+    settings = Settings(epochs=1, batch_size=4, learning_rate=1e-6).model_copy(update={"precision": "bf16"})
+    run = training(prepared, masks, settings)
+    run.rehearse(3)
+    (trial,) = run.trials
+    for slot in trial.state.slots:
+        if slot.name in masks and len(slot.shape) == 2:
+            assert not torch.equal(trial.state.values(slot), slot.before)
+            own = prepared.model.get_parameter(slot.name)
+            assert torch.equal(slot.gather(own.data), slot.before.to(own.dtype))  # the model's own is as it was
+    run.close()
+
+
 def test_bf16_runs_and_is_near(folders: dict[str, Path]) -> None:
     prepared = prepare(folders["bert"], 2, torch.device("cpu"))
     masks = masks_of_every_kind(prepared.model)["mixture"]
