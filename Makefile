@@ -21,8 +21,9 @@ quickstart: install
 	$(BIN)/bitspec plot heatmap --task rte -o heatmap.html
 	@echo 'Open heatmap.html in a browser; `source $(BIN)/activate` makes `bitspec` a command of this shell.'
 
+# Two processes of one thread each: tests are many and small.
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 2
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
