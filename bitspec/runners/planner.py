@@ -24,6 +24,9 @@ from bitspec.training.architectures import is_unpadded
 #: Steps of all trials from which on it is worth to load the model only to measure, where other processes train.
 LONG: Final = 20_000
 
+#: Of a trial that no other can join, whatever it trains.
+_ALONE: Final = Extent(1.0, has_parts=False, is_alone=True)
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -69,8 +72,7 @@ def divide(plan: Plan, packing: Packing, extent_of: Callable[[Planned], Extent])
     kept = tuple(_kept(plan, packing))
     done = {planned.key for pack in kept for planned in pack}
     rest = [planned for planned in plan.new if planned.key not in done]
-    alone = Extent(1.0, has_parts=False, is_alone=True)
-    extents = {planned.key: alone if packing.most == 1 else extent_of(planned) for planned in rest}
+    extents = {planned.key: _ALONE if packing.most == 1 else extent_of(planned) for planned in rest}
     return Division(plan, kept, groups(rest, extents))
 
 
@@ -111,13 +113,11 @@ class Extents:
     def _extent(self, planned: Planned) -> Extent:
         model = planned.trial.model
         if not is_unpadded(read_config(model.source, model.revision, base=self._selections.base)):
-            return Extent(1.0, has_parts=False, is_alone=True)
+            return _ALONE
         try:
             selected = self._selections.select(planned)
-        except NeedsWeights:  # not read only to plan: it may be whole matrices
-            return Extent(1.0, has_parts=False, is_alone=True)
-        except BitspecError:
-            return Extent(1.0, has_parts=False, is_alone=True)
+        except (NeedsWeights, BitspecError):  # weights are not read only to plan: it may be whole matrices
+            return _ALONE
         facts = self._selections.catalogue(model)
         return extent(selected, facts, trains_pooler=planned.trial.settings.pooler == "trained")
 

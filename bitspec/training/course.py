@@ -77,7 +77,7 @@ class Course:
         self.losses_K = torch.zeros(len(trials), dtype=torch.float64, device=trials[0].state.vector.device)
         self.seen = 0
         self.began = time.perf_counter()
-        self._orders: dict[tuple[int, int], Tensor] = {}
+        self._orders: dict[int, Tensor] = {}
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -91,11 +91,9 @@ class Course:
 
     def order(self, seed: int, examples: int) -> Tensor:
         """The order of the training set in this epoch."""
-        place = (seed, self.epoch)
-        if place not in self._orders:
-            self._orders = {key: order for key, order in self._orders.items() if key[1] == self.epoch}
-            self._orders[place] = batch_order(seed, self.epoch + 1, examples)
-        return self._orders[place]
+        if seed not in self._orders:
+            self._orders[seed] = batch_order(seed, self.epoch + 1, examples)
+        return self._orders[seed]
 
     def mean_losses(self) -> list[float]:
         """The mean loss of each trial in this epoch so far."""
@@ -104,6 +102,7 @@ class Course:
     def begin_epoch(self) -> None:
         """The next epoch begins."""
         self.epoch += 1
+        self._orders.clear()
         self.losses_K = torch.zeros_like(self.losses_K)
         self.seen = 0
         self.began = time.perf_counter()

@@ -61,14 +61,13 @@ class Encoded:
         """
         lengths = [self.lengths_N[chosen_B] for chosen_B in chosen]
         layout = Layout([own.tolist() for own in lengths], streams, device, causal=causal)
-        columns = {}
-        for name, column in self.columns.items():
-            rows = torch.zeros(len(layout.fed), layout.tokens, dtype=torch.int64)
-            for row, stream in enumerate(layout.fed):
-                longest = int(lengths[stream].max())
-                real = torch.arange(longest)[None, :] < lengths[stream][:, None]
-                rows[row, : layout.counts[stream]] = column[chosen[stream], :longest][real].long()
-            columns[name] = send(rows, device)
+        fed = {name: torch.zeros(len(layout.fed), layout.tokens, dtype=torch.int64) for name in self.columns}
+        for row, stream in enumerate(layout.fed):
+            longest = int(lengths[stream].max())
+            real = torch.arange(longest)[None, :] < lengths[stream][:, None]
+            for name, column in self.columns.items():
+                fed[name][row, : layout.counts[stream]] = column[chosen[stream], :longest][real].long()
+        columns = {name: send(rows, device) for name, rows in fed.items()}
         labels_KB = send(torch.stack([self.labels_N[chosen[stream]] for stream in streams]), device)
         return Tokens(columns["input_ids"], columns.get("token_type_ids"), layout), labels_KB
 

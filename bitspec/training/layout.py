@@ -104,9 +104,8 @@ class Layout:
         """Where the first or the last token of each example is, among the (K·N) tokens of all trials; shape (K·B)."""
         starts = [torch.tensor([0, *stream]).cumsum(0) for stream in self._lengths]
         places = [start[1:] - 1 if last else start[:-1] for start in starts]
-        return torch.cat([row * self.tokens + places[stream] for row, stream in enumerate(self.streams)]).to(
-            self.device
-        )
+        found = [row * self.tokens + places[stream] for row, stream in enumerate(self.streams)]
+        return send(torch.cat(found), self.device)
 
     def attention(self, rows: int, heads: int) -> Attention:
         """How attention goes through `rows` rows of tokens (1 or K) with so many heads."""

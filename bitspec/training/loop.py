@@ -126,25 +126,20 @@ class Training:
     def _train(self, course: Course) -> Iterator[TrainingEvent]:
         """Train a course from where it is to its end."""
         self._bind(course)
-        while course.epoch < self._settings.epochs:
+        while course.trials and course.epoch < self._settings.epochs:
             yield from self._epoch(course)
-            if not course.trials:
-                return
-            yield from self._end_epoch(course)
-            if not course.trials:
-                return
+            if course.trials:
+                yield from self._end_epoch(course)
         for trial in course.trials:
             trial.pack = tuple(other.key for other in course.trials)
 
     def _epoch(self, course: Course) -> Generator[TrainingEvent, None, None]:
         self.prepared.model.train()
-        told = time.monotonic()
-        while course.step < (course.epoch + 1) * self._steps:
+        told, end = time.monotonic(), (course.epoch + 1) * self._steps
+        while course.trials and course.step < end:
             self._step(course)
-            if course.step % CHECK == 0 or course.step == (course.epoch + 1) * self._steps:
+            if course.step % CHECK == 0 or course.step == end:
                 yield from self._drop_diverged(course, course.losses_K)
-                if not course.trials:
-                    return
             if time.monotonic() - told > TICK:
                 told = time.monotonic()
                 done = course.step - course.epoch * self._steps

@@ -51,7 +51,7 @@ class Slot:
     @property
     def is_whole_matrix(self) -> bool:
         """Whether it is a matrix that is trained as one: its gradient is dense."""
-        return len(self.shape) > 1 and isinstance(self.mask, Whole | AllBut)
+        return _is_whole_matrix(self.mask, self.shape)
 
     def gather(self, tensor: Tensor) -> Tensor:
         """The selected values of a tensor of the same shape, flat, as the slice holds them."""
@@ -96,7 +96,7 @@ class Trainable:
         first = next(model.parameters())
         self.slots: list[Slot] = []
         end = 0
-        for name in sorted(masks, key=lambda name: not _is_whole_matrix(masks[name], parameters[name])):
+        for name in sorted(masks, key=lambda name: not _is_whole_matrix(masks[name], parameters[name].shape)):
             slot = _slot(name, masks[name], parameters[name].data, end, alone=alone)
             self.slots.append(slot)
             end = -(-slot.place.stop // ALIGNMENT) * ALIGNMENT
@@ -163,8 +163,8 @@ class Trainable:
         return TrainedValues(tensors)
 
 
-def _is_whole_matrix(mask: Mask, parameter: nn.Parameter) -> bool:
-    return parameter.dim() > 1 and isinstance(mask, Whole | AllBut)
+def _is_whole_matrix(mask: Mask, shape: tuple[int, ...]) -> bool:
+    return len(shape) > 1 and isinstance(mask, Whole | AllBut)
 
 
 def _slot(name: str, mask: Mask, tensor: Tensor, start: int, *, alone: bool) -> Slot:

@@ -22,7 +22,8 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
 
-_LLAMA_7B = {
+#: The shape of Llama with seven billion parameters.
+LLAMA_7B = {
     "model_type": "llama",
     "hidden_size": 4096,
     "intermediate_size": 11008,
@@ -99,7 +100,7 @@ def _measure(folder: Path, runs: int) -> list[Measurement]:
     many.write_text("\n".join(lines), "utf-8")
     llama = folder / "llama-7b"
     llama.mkdir()
-    (llama / "config.json").write_text(json.dumps(_LLAMA_7B), "utf-8")
+    (llama / "config.json").write_text(json.dumps(LLAMA_7B), "utf-8")
     draw = folder / "draw.py"
     draw.write_text(_DRAW, "utf-8")
     program = str(ROOT / "bitspec" / "__main__.py")

@@ -14,24 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import bitspec
+from tests.benchmarks.language import LLAMA_7B
 from tests.benchmarks.measure import Held, Limit, Machine, in_process, median, megabytes, milliseconds, print_table
 from tests.benchmarks.models import head_of, selection, with_head
 
 SELECTION: Final = "rand(all, 0.09%)"
 
-CONFIG: Final[dict[str, Any]] = {
-    "model_type": "llama",
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_attention_heads": 32,
-    "num_hidden_layers": 32,
-    "num_key_value_heads": 32,
-    "vocab_size": 32000,
-    "max_position_embeddings": 4096,
-    "tie_word_embeddings": False,
-    "num_labels": 2,
-    "pad_token_id": 0,
-}
+CONFIG: Final[dict[str, Any]] = {**LLAMA_7B, "num_labels": 2, "pad_token_id": 0}
 
 #: For a quick look.
 SMALL: Final = {**CONFIG, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "vocab_size": 1000}

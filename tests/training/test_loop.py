@@ -21,14 +21,9 @@ from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import batch_order
 from bitspec.training.state import apply
-from tests.training.small import CONFIGS, dense, encoded, masks_of_every_kind, model_folder
+from tests.training.small import CONFIGS, dense, encoded, masks_of_every_kind
 
 KINDS = ("none", "vectors", "rows", "cols", "entries", "all but", "whole matrices", "everything", "mixture")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {kind: model_folder(tmp_path_factory.mktemp(kind), kind) for kind in CONFIGS}
 
 
 def accuracy(_split: str, labels: list[float], predictions: list[float]) -> dict[str, float]:

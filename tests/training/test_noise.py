@@ -17,12 +17,7 @@ from bitspec.training.encoding import Encoded
 from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import Dropout, Noise, batch_order, keyed
-from tests.training.small import CONFIGS, encoded, masks_of_every_kind, model_folder
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {kind: model_folder(tmp_path_factory.mktemp(kind), kind) for kind in CONFIGS}
+from tests.training.small import CONFIGS, encoded, masks_of_every_kind
 
 
 def padded(data: Encoded, tokens: int) -> Encoded:

@@ -15,16 +15,11 @@ from bitspec.ir.settings import Settings
 from bitspec.training.course import Recipe, Trial
 from bitspec.training.loop import Training, TrainingEvent
 from bitspec.training.model import Prepared, prepare
-from tests.training.small import CONFIGS, encoded, masks_of_every_kind, model_folder
+from tests.training.small import CONFIGS, encoded, masks_of_every_kind
 from tests.training.test_loop import accuracy, values
 
 #: 3 epochs of 7 steps: padding in every batch, dropout on.
 SETTINGS = Settings(epochs=3, batch_size=4, learning_rate=3e-3, weight_decay=0.1, clip_norm=0.5)
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {kind: model_folder(tmp_path_factory.mktemp(kind), kind) for kind in CONFIGS}
 
 
 def recipes_of(

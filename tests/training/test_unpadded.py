@@ -26,11 +26,6 @@ from tests.training.test_loop import accuracy
 from tests.training.test_packs import assert_alike, recipes_of, train
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {kind: model_folder(tmp_path_factory.mktemp(kind), kind) for kind in CONFIGS}
-
-
 @pytest.mark.parametrize("model_type", list(CONFIGS))
 def test_equals_padded_batches_and_dense_gradients_with_dropout(
     folders: dict[str, Path], model_type: str, monkeypatch: pytest.MonkeyPatch
