@@ -149,6 +149,12 @@ class Diagnostic:
             lines.append(f"{margin} {style('help', 'help')}: {body}")
         return "\n".join(lines)
 
+    @property
+    def summary(self) -> str:
+        """The message in one line: its place, and what is wrong there."""
+        place = f"{self.span.location}: " if self.span is not None and self.span is not NOWHERE else ""
+        return _clean(f"{place}{self.message}", keep="")
+
     def _gutter_width(self) -> int:
         spans = [self.span, *(note.span for note in self.notes)]
         numbers = [len(str(span.line)) for span in spans if span is not None and span is not NOWHERE]
@@ -232,6 +238,12 @@ def listed(names: Iterable[str], last: str = "or", quote: str = "`") -> str:
     return f"{', '.join(quoted[:-1])} {last} {quoted[-1]}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: `1 strategy`, `1,000 strategies`."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
     """`did you mean …?`, or None when nothing is near."""
     near = closest(name, candidates)
@@ -255,6 +267,19 @@ def columns(text: str) -> int:
         return len(text)
     visible = (char for char in text if unicodedata.category(char) not in {"Mn", "Me", "Cf"})
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in visible)
+
+
+def cut(text: str, width: int) -> str:
+    """A text in at most so many columns of a terminal, `…` at its end where something is left out."""
+    if columns(text) <= width:
+        return text
+    kept, used = [], 0
+    for char in text:
+        used += columns(char)
+        if used > width - 1:
+            break
+        kept.append(char)
+    return f"{''.join(kept)}…"
 
 
 def _excerpt(span: Span, width: int, role: str, style: Style) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from bitspec.cli.output import counted, print_diagnostics
+from bitspec.cli.output import print_diagnostics
+from bitspec.diagnostics import counted
 
 
 @click.command("check", epilog="Example: bitspec check specs/*.bspec")

@@ -18,11 +18,13 @@ WRONG_INPUT = 2
 #: Every command and the line that `bitspec --help` shows for it; its module is imported when it is called.
 COMMANDS = {
     "check": "Say what is wrong with specs; needs no model.",
-    "show": "Show what every strategy of a spec trains.",
+    "show": "Show what every strategy of a spec trains, or the story of a trial.",
     "plan": "Say what `run` would train, and why.",
     "run": "Train what is new in a study, and keep the results.",
     "query": "Ask the results a question.",
     "plot": "Draw a chart of the results.",
+    "report": "Write a page of what a study answers.",
+    "compare": "Put two strategies beside each other, or two stores.",
     "export": "Write a trial as a model folder of transformers.",
     "fmt": "Put specs into the one canonical layout.",
     "new": "Write a first spec: leave out one role at a time.",

@@ -39,9 +39,3 @@ def wants_colour() -> bool:
     import os
 
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: `1 strategy`, `1,000 strategies`."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,} {noun if number == 1 else plural}"

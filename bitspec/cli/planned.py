@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from bitspec.cli.output import counted
 from bitspec.cli.tables import console
+from bitspec.diagnostics import counted
 from bitspec.runners.protocol import KEPT
 
 if TYPE_CHECKING:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from bitspec.cli.options import store_option
-
-if TYPE_CHECKING:
-    from bitspec.report.choices import Choice
 
 _Chart = TypeVar("_Chart", bound=Callable[..., Any])
 
@@ -27,9 +25,13 @@ class Charts(click.Group):
         from bitspec.diagnostics import did_you_mean, listed
 
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], self.commands) or f"there is {listed(self.commands, 'and')}"
+            hint = did_you_mean(args[0], self.commands) or f"there are {listed(self.commands, 'and')}"
             raise click.UsageError(f"there is no chart called `{args[0]}`; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The charts in the order of their use."""
+        return list(self.commands)
 
 
 @click.group("plot", cls=Charts, epilog="Example: bitspec plot heatmap --task rte -o heatmap.svg")
@@ -52,7 +54,7 @@ def chart_options(function: _Chart) -> _Chart:
                 "--output",
                 type=click.Path(path_type=Path),
                 metavar="FILE",
-                help="Write it to a file: .html (works offline), .svg, .png or .json (Vega-Lite).",
+                help="Write it to a file: .html (works offline), .svg, .png, .pdf or .json (Vega-Lite).",
             ),
         )
     ):
@@ -62,48 +64,95 @@ def chart_options(function: _Chart) -> _Chart:
 
 @command.command("heatmap", epilog="Example: bitspec plot heatmap --task rte --strategy bitfit -o bitfit.svg")
 @chart_options
-def heatmap(
-    tasks: tuple[str, ...],
-    strategies: tuple[str, ...],
-    models: tuple[str, ...],
-    study: str | None,
-    output: Path | None,
-    store: Path,
-) -> int:
+@click.option("--trained-only", is_flag=True, help="Mean over the entries that were trained, not over all of a tensor.")
+def heatmap(trained_only: bool, **options: Any) -> int:
     """How far each role moved in each layer.
 
     One panel for each strategy and task: rows are roles, the one that moved most first, b_ for biases, g_ for the
     scales of norms, W_ for matrices; columns are layers, counted from 1. A cell is the mean absolute difference
     between the values before and after training, over all entries of its tensors and all seeds.
     """
+    return _plot("heatmap", trained_only=trained_only, **options)
+
+
+@command.command("bars", epilog="Example: bitspec plot bars --task rte -o scores.svg")
+@chart_options
+def bars(**options: Any) -> int:
+    """The score of each strategy.
+
+    Each run is a dot, each strategy's mean a bar with its 95 % interval over seeds; values that the spec reports from
+    elsewhere are marked.
+    """
+    return _plot("bars", **options)
+
+
+@command.command("curves", epilog="Example: bitspec plot curves --task rte -s bitfit -s frozen -o curves.svg")
+@chart_options
+def curves(**options: Any) -> int:
+    """Score and loss by epoch: a line for each strategy, a band from the lowest to the highest of its seeds."""
+    return _plot("curves", **options)
+
+
+@command.command("scatter", epilog="Example: bitspec plot scatter --task rte -o change.svg")
+@chart_options
+def scatter(**options: Any) -> int:
+    """Change against score: does what moves further do better?
+
+    A point is a strategy on a task: its mean absolute change over the trained entries, and its score, as means over
+    seeds.
+    """
+    return _plot("scatter", **options)
+
+
+@command.command("pareto", epilog="Example: bitspec plot pareto -o pareto.svg")
+@chart_options
+def pareto(**options: Any) -> int:
+    """Score against the share of parameters that are trained, and the strategies that none beats on both."""
+    return _plot("pareto", **options)
+
+
+@command.command("forest", epilog="Example: bitspec plot forest -o verdicts.svg")
+@chart_options
+def forest(**options: Any) -> int:
+    """The differences behind the verdicts: what each `expect` of the spec came to, with its 95 % interval."""
+    return _plot("forest", **options)
+
+
+def _plot(name: str, *, store: Path, output: Path | None, study: str | None, **options: Any) -> int:
+    """Draw a chart to a file, or as text where there is none."""
     from bitspec.report.choices import Choice
 
-    choice = Choice(tasks=tasks, strategies=strategies, models=models, study=study)
-    return _save_heatmap(store, choice, output) if output is not None else _print_heatmap(store, choice)
-
-
-def _save_heatmap(store: Path, choice: Choice, output: Path) -> int:
-    from bitspec.report.changes import read_changes
-    from bitspec.report.heatmap import heatmap as draw
-    from bitspec.report.output import check_form, save
+    asked = {what: options.pop(what) for what in ("tasks", "strategies", "models")}
+    choice = Choice(**asked, study=study)
+    data = import_module(f"bitspec.report.{_DATA[name]}")
+    if output is None:
+        return _print(import_module(f"bitspec.report.text.{name}"), data.read(store, choice, **options), name)
+    from bitspec.report.charts.output import check_form, save
 
     check_form(output)  # before anything is read
-    changes = read_changes(store, choice)
-    save(draw(changes), output, changes.chosen.title or changes.chosen.study)
+    shown = data.read(store, choice, **options)
+    save(import_module(f"bitspec.report.charts.{name}").draw(shown), output, shown.title)
     click.echo(f"wrote {output}", err=True)
     return 0
 
 
-def _print_heatmap(store: Path, choice: Choice) -> int:
-    from bitspec.report.changes import read_changes
-    from bitspec.report.terminal import as_text, print_heatmap
+#: Where the data of each chart are read.
+_DATA = {
+    "heatmap": "changes",
+    "bars": "scores",
+    "curves": "curves",
+    "scatter": "associations",
+    "pareto": "scores",
+    "forest": "verdicts",
+}
 
-    changes = read_changes(store, choice)
+
+def _print(text: Any, shown: Any, name: str) -> int:
     if not sys.stdout.isatty():
-        click.echo(as_text(changes), nl=False)
+        click.echo(text.as_text(shown), nl=False)
         return 0
     from bitspec.cli.tables import console
 
-    print_heatmap(console(), changes)
-    click.echo("save it as a picture or a page with `-o heatmap.svg`, `.png` or `.html`", err=True)
+    text.show(console(), shown)
+    click.echo(f"save it as a picture or a page with `-o {name}.svg`, `.png`, `.pdf` or `.html`", err=True)
     return 0

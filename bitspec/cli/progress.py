@@ -11,8 +11,8 @@ from contextlib import contextmanager
 #: Seconds before anything is shown: what is quicker needs no sign of life.
 PATIENCE = 0.5
 
-#: Seconds before a measurement is told of.
-MEASURING_PATIENCE = 2.0
+#: Seconds before a measurement, or anything else that need not take long, is told of.
+TELLING_PATIENCE = 2.0
 
 
 @contextmanager
@@ -41,13 +41,28 @@ def fetching(name: str) -> Iterator[None]:
 @contextmanager
 def measuring() -> Iterator[None]:
     """While it is measured how many trials are best trained at once; said if it takes long."""
-    message = "measuring how many trials are best trained at once (kept for the next time; `--pack off` does without)\n"
+    with _telling(
+        "measuring how many trials are best trained at once (kept for the next time; `--pack off` does without)"
+    ):
+        yield
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """While something is read from the store and written; said if it takes long."""
+    with _telling(f"writing {what} …"):
+        yield
+
+
+@contextmanager
+def _telling(message: str) -> Iterator[None]:
+    """Tells of what takes long, on standard error."""
 
     def say() -> None:
-        sys.stderr.write(message)
+        sys.stderr.write(f"{message}\n")
         sys.stderr.flush()
 
-    timer = threading.Timer(MEASURING_PATIENCE, say)
+    timer = threading.Timer(TELLING_PATIENCE, say)
     timer.daemon = True
     timer.start()
     try:

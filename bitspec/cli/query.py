@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import math
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
+from bitspec.cli.answers import format_option, write
 from bitspec.cli.main import WRONG_INPUT
 from bitspec.cli.options import store_option
 from bitspec.cli.output import print_diagnostics
@@ -28,15 +28,7 @@ def _a_number(context: click.Context, option: click.Parameter, value: float) -> 
 
 @click.command("query", epilog='Example: bitspec query "select mean(score), n by strategy, task"')
 @click.argument("query", required=False)
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json", "markdown", "latex"]),
-    default="table",
-    show_default=True,
-    help="How the answer is written; csv and json have every digit.",
-)
+@format_option
 @store_option
 @click.option("--explain", is_flag=True, help="Print the SQL of the query, and do not run it.")
 @click.option(
@@ -76,7 +68,7 @@ def _run(query: str | None, form: str, store: Path, explain: bool, schema: str |
     from bitspec.query.running import bounded_memory
 
     if schema is not None:
-        _write(answer.schema(schema or None), form)
+        write(form, answer.schema(schema or None))
         return 0
     text = _text(query)
     if explain:
@@ -89,7 +81,7 @@ def _run(query: str | None, form: str, store: Path, explain: bool, schema: str |
         print_diagnostics(problem.diagnostics)
         sys.stderr.flush()
         os._exit(WRONG_INPUT)  # a normal exit would wait for the query, or fall over it
-    _write(found, form)
+    write(form, found)
     return 0
 
 
@@ -100,28 +92,3 @@ def _text(query: str | None) -> str:
         hint = 'write for example `bitspec query "select mean(score) by strategy"`; `--schema` lists the views'
         raise BitspecError(error("missing-value", "there is no query", help=hint))
     return query
-
-
-def _write(answer: object, form: str) -> None:
-    from bitspec.query import formats
-    from bitspec.query.answer import Answer
-
-    assert isinstance(answer, Answer)
-    if form == "table" and sys.stdout.isatty():
-        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-        width = shutil.get_terminal_size().columns
-        text = formats.as_table(answer, width, str if plain else _bold, str if plain else _dim)
-        click.echo(text, nl=False)
-        return
-    click.echo(formats.FORMATS[form](answer), nl=False)
-    if form in formats.FOR_PROGRAMS:
-        for note in formats.notes_of(answer):
-            click.echo(note, err=True)
-
-
-def _bold(text: str) -> str:
-    return click.style(text, bold=True)
-
-
-def _dim(text: str) -> str:
-    return click.style(text, dim=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitspec.cli.options import study_options
-from bitspec.cli.output import counted
+from bitspec.diagnostics import counted
 
 if TYPE_CHECKING:
     from bitspec.runners.execute import Outcome
@@ -65,14 +65,15 @@ def command(device: str | None, workers: int | None, keep_values: bool, dry_run:
     if dry_run:
         return 0
     command_line = shlex.join(["bitspec", *sys.argv[1:]])
+    warnings = [found.summary for found in (*diagnostics, *shown.diagnostics)]
     if not plan.new:
-        asked.store.end(asked.begin(plan, command_line))
+        asked.store.end(asked.begin(plan, command_line, warnings))
         click.echo(f"nothing to train: {_all(len(plan.done))} of {asked.study.name} finished before; {_where(asked)}")
         return 0
     runner = LocalRunner(workers)
     name = runner.device(asked.work)  # what is wrong is said before anything is put down
     division, packing = asked.division(plan, device=name)
-    return _train(asked, division, packing, asked.begin(plan, command_line), runner)
+    return _train(asked, division, packing, asked.begin(plan, command_line, warnings), runner)
 
 
 def _train(asked: Request, division: Division, packing: Packing, number: int, runner: LocalRunner) -> int:

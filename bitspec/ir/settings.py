@@ -12,8 +12,8 @@ from bitspec.ir.base import Noun
 from bitspec.ir.study import PercentValue, Setting
 
 
-def _plain(number: float) -> str:
-    # As a person would write it: 7e-4, not 0.0007 or 7e-04; 1048576, not 1.04858e+06.
+def written_number(number: float) -> str:
+    """A number as a person would write it in a spec: 7e-4, not 0.0007 or 7e-04; 1048576, not 1.04858e+06."""
     if number == int(number):
         return f"{number:.0f}"
     if abs(number) >= 1e-2:
@@ -41,8 +41,8 @@ class Interval:
     def __str__(self) -> str:
         noun = "a percentage" if self.percent else "a whole number" if self.whole else "a number"
         sign = "%" if self.percent else ""
-        low = f"{'above' if self.open_low else 'from'} {_plain(self.low)}{sign}"
-        high = f"{'to below' if self.open_high else 'to'} {_plain(self.high)}{sign}"
+        low = f"{'above' if self.open_low else 'from'} {written_number(self.low)}{sign}"
+        high = f"{'to below' if self.open_high else 'to'} {written_number(self.high)}{sign}"
         return f"{noun} {low} {high}"
 
 
@@ -68,7 +68,7 @@ class SettingRow:
         """The default as a spec would write it."""
         if isinstance(self.default, str):
             return self.default
-        return _plain(self.default) + ("%" if self.numbers and self.numbers.percent else "")
+        return written_number(self.default) + ("%" if self.numbers and self.numbers.percent else "")
 
 
 _ROWS = (
@@ -213,7 +213,7 @@ def check_setting(setting: Setting) -> Diagnostic | None:
             "setting-value",
             f"{wrong}: it needs a percent sign",
             setting.span,
-            help=f"write {_plain(number * 100 if number < 1 else number)}%",
+            help=f"write {written_number(number * 100 if number < 1 else number)}%",
         )
     if isinstance(value, PercentValue) and not numbers.percent:
         return error("setting-value", wrong, setting.span, help=takes)
@@ -246,5 +246,6 @@ def _written(value: int | float | PercentValue | str) -> str:
     if isinstance(value, str):
         return f"`{value}`"
     if isinstance(value, PercentValue):
-        return f"{_plain(_number(value))}%"
-    return f"{value:.1f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else _plain(value)
+        return f"{written_number(_number(value))}%"
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e6
+    return f"{value:.1f}" if is_whole else written_number(value)

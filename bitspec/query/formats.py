@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bitspec.diagnostics import columns as width_of
+from bitspec.diagnostics import cut
 from bitspec.query.answer import Answer
 from bitspec.query.compile import Column
 from bitspec.query.functions import Kind
@@ -51,7 +52,9 @@ _LATEX: Final = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\symbol{34}",  # `\textquotedbl` is not in every encoding
+    "[": "{[}",  # at the start of a row it would be an argument of the `\\` before it, as would a star
+    "*": "{*}",
     "–": "--",
 }
 
@@ -61,40 +64,40 @@ def as_table(
 ) -> str:
     """Aligned columns, cut to `width` terminal columns if one is given; `heading` and `note` style those."""
     if not answer.rows:
-        return "".join(f"{note(_one_line(one))}\n" for one in notes_of(answer))
+        return "".join(f"{note(one_line(one))}\n" for one in notes_of(answer))
     rows = [tuple(column.heading for column in answer.columns), *_shown(answer)]
-    cells = [[_one_line(cell) for cell in row] for row in rows]
+    cells = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(width_of(row[place]) for row in cells) for place in range(len(answer.columns))]
     if width is not None:
         _narrow(widths, width)
     lines = []
     for number, row in enumerate(cells):
         padded = [
-            _padded(_cut(cell, wide), wide, right=column.kind is Kind.NUMBER)
+            _padded(cut(cell, wide), wide, right=column.kind is Kind.NUMBER)
             for cell, wide, column in zip(row, widths, answer.columns, strict=True)
         ]
         line = (" " * _GAP).join(padded).rstrip()
         lines.append(heading(line) if number == 0 else line)
-    notes = [note(_one_line(one)) for one in notes_of(answer)]
+    notes = [note(one_line(one)) for one in notes_of(answer)]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
 def as_markdown(answer: Answer) -> str:
     """A table in GitHub's Markdown."""
-    lines = [[_in_markdown(column.heading) for column in answer.columns]]
+    lines = [[in_markdown(column.heading) for column in answer.columns]]
     lines.append(["---:" if column.kind is Kind.NUMBER else "---" for column in answer.columns])
-    lines += [[_in_markdown(cell) for cell in row] for row in _shown(answer)]
-    notes = "".join(f"\n{_in_markdown(note)}\n" for note in notes_of(answer))
+    lines += [[in_markdown(cell) for cell in row] for row in _shown(answer)]
+    notes = "".join(f"\n{in_markdown(note)}\n" for note in notes_of(answer))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + notes
 
 
 def as_latex(answer: Answer) -> str:
     """A table for LaTeX with the package booktabs."""
     aligned = "".join("r" if column.kind is Kind.NUMBER else "l" for column in answer.columns)
-    lines = [[_in_latex(column.heading) for column in answer.columns]]
-    lines += [[_in_latex(cell) for cell in row] for row in _shown(answer)]
+    lines = [[in_latex(column.heading) for column in answer.columns]]
+    lines += [[in_latex(cell) for cell in row] for row in _shown(answer)]
     head, *body = (f"  {' & '.join(line)} \\\\\n" for line in lines)
-    notes = "".join(f"% {_one_line(note)}\n" for note in notes_of(answer))
+    notes = "".join(f"% {one_line(note)}\n" for note in notes_of(answer))
     rows = f"  \\toprule\n{head}  \\midrule\n{''.join(body)}  \\bottomrule\n"
     return f"\\begin{{tabular}}{{{aligned}}}\n{rows}\\end{{tabular}}\n{notes}"
 
@@ -115,7 +118,7 @@ def as_json(answer: Answer) -> str:
     kinds = [column.kind for column in answer.columns]
     lines = [
         json.dumps(
-            {name: _in_json(value, kind) for name, value, kind in zip(names, row, kinds, strict=True)},
+            {name: in_json(value, kind) for name, value, kind in zip(names, row, kinds, strict=True)},
             ensure_ascii=False,
             allow_nan=False,
         )
@@ -137,8 +140,8 @@ FOR_PROGRAMS: Final = ("csv", "json")
 
 def notes_of(answer: Answer) -> list[str]:
     """What stands below an answer."""
-    cut = f"the first {len(answer.rows):,} rows; `--format csv` gives all of them" if answer.is_cut else None
-    return [*([cut] if cut else []), *answer.notes]
+    first = f"the first {len(answer.rows):,} rows; `--format csv` gives all of them" if answer.is_cut else None
+    return [*([first] if first else []), *answer.notes]
 
 
 def number_text(value: float, decimals: int | None, *, grouped: bool = True) -> str:
@@ -200,13 +203,14 @@ def _text(value: Any, column: Column, decimals: int | None) -> str:
 def _plain(value: Any) -> Any:
     """A value for CSV: in full, what holds several values as JSON."""
     if isinstance(value, dict | list | tuple):
-        return json.dumps(_in_json(value), ensure_ascii=False)
+        return json.dumps(in_json(value), ensure_ascii=False)
     if isinstance(value, bool):
         return str(value).lower()
     return value.isoformat() if isinstance(value, date | time) else value
 
 
-def _in_json(value: Any, kind: Kind = Kind.TEXT) -> Any:
+def in_json(value: Any, kind: Kind = Kind.TEXT) -> Any:
+    """A value as JSON can hold it: without infinities, times as texts; a text of kind OTHER is JSON already."""
     match value:
         case float():
             return value if math.isfinite(value) else None
@@ -219,9 +223,9 @@ def _in_json(value: Any, kind: Kind = Kind.TEXT) -> Any:
         case timedelta():
             return value.total_seconds()
         case dict():
-            return {str(name): _in_json(one) for name, one in value.items()}
+            return {str(name): in_json(one) for name, one in value.items()}
         case list() | tuple():
-            return [_in_json(one) for one in value]
+            return [in_json(one) for one in value]
         case str() if kind is Kind.OTHER:
             try:
                 return json.loads(value)
@@ -231,7 +235,8 @@ def _in_json(value: Any, kind: Kind = Kind.TEXT) -> Any:
             return str(value)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text without line breaks and control characters."""
     # What strategies are called comes from strangers: control characters must not reach a terminal.
     return "".join(
         " " if char in "\n\t\r" else "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in _CONTROL else char
@@ -239,14 +244,16 @@ def _one_line(text: str) -> str:
     )
 
 
-def _in_markdown(text: str) -> str:
-    text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def in_markdown(text: str) -> str:
+    """A text for Markdown, in a table too: nothing in it is markup or HTML."""
+    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 
-def _in_latex(text: str) -> str:
-    return "".join(_LATEX.get(char, char) for char in _one_line(text))
+def in_latex(text: str) -> str:
+    """A text for LaTeX, in a table too: nothing in it is a command."""
+    return "".join(_LATEX.get(char, char) for char in one_line(text))
 
 
 def _narrow(widths: list[int], width: int) -> None:
@@ -256,17 +263,6 @@ def _narrow(widths: list[int], width: int) -> None:
         if widths[widest] <= _NARROWEST:
             return
         widths[widest] -= 1
-
-
-def _cut(text: str, width: int) -> str:
-    if width_of(text) <= width:
-        return text
-    kept = ""
-    for char in text:
-        if width_of(kept + char) > width - 1:
-            break
-        kept += char
-    return f"{kept}…"
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:

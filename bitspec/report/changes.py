@@ -18,15 +18,22 @@ _PREFIXES: Final = {"bias": "b_", "gamma": "g_", "matrix": "W_", "embedding": ""
 #: Rows that a panel shows; a model whose roles are unknown has a row for each tensor.
 MOST_ROWS: Final = 40
 
-_MOVED: Final = (
-    "SELECT model, task, strategy, tensor, role, layer, kind, max(entries), sum(change) "  # noqa: S608
-    f"FROM ({VIEWS['changes'].of_study()}) GROUP BY ALL ORDER BY ALL"
+_OF_STUDY: Final = f"FROM ({VIEWS['changes'].of_study()}) GROUP BY ALL ORDER BY ALL"
+_MOVED: Final = f"SELECT model, task, strategy, tensor, role, layer, kind, max(entries), sum(change) {_OF_STUDY}"
+
+#: Over the trained entries, of which a sample may have other numbers from seed to seed.
+_TRAINED: Final = (
+    "SELECT model, task, strategy, tensor, role, layer, kind, sum(trained), sum(trained * trained_change) / "
+    f"sum(trained) {_OF_STUDY}"
 )
 
 
 @dataclass(frozen=True)
 class Moved:
-    """A tensor that was trained, and its mean absolute change over all its entries, summed over seeds."""
+    """A tensor that was trained, and its mean absolute change.
+
+    Over all its `entries`, summed over seeds; or over the trained entries of all seeds, which `entries` then counts.
+    """
 
     tensor: str
     role: str | None
@@ -65,7 +72,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Changes:
-    """All panels of a figure, and what has none.
+    """All panels of a figure, and what has none. `trained_only`: means are over the trained entries alone.
 
     `unmoved` are titles of strategies that train nothing of the base model, `unfinished` those without a finished
     trial on some task or model.
@@ -75,6 +82,12 @@ class Changes:
     panels: tuple[Panel, ...]
     unmoved: tuple[str, ...]
     unfinished: tuple[str, ...]
+    trained_only: bool = False
+
+    @property
+    def title(self) -> str:
+        """What the figure is called."""
+        return self.chosen.heading
 
     @property
     def largest(self) -> float:
@@ -82,14 +95,17 @@ class Changes:
         return max(value for panel in self.panels for row in panel.rows for value in (*_there(row.cells), row.average))
 
 
-def read_changes(store: Path, choice: Choice) -> Changes:
+def read(store: Path, choice: Choice, *, trained_only: bool = False) -> Changes:
     """The changes of a study's strategies. Raises BitspecError if there is nothing to show."""
-    return asking(store, lambda ask: _read(ask, choice))
+    return asking(store, lambda ask: changes(ask, choose(ask, choice), trained_only=trained_only))
 
 
-def _read(ask: Ask, choice: Choice) -> Changes:
-    chosen = choose(ask, choice)
-    rows = ask(_MOVED, (chosen.study,))
+def changes(ask: Ask, chosen: Chosen, *, trained_only: bool = False) -> Changes:
+    """The changes of the cells that were chosen: of all entries of the tensors, or only of those that were trained.
+
+    Raises BitspecError if none of them trains anything of the base model.
+    """
+    rows = ask(_TRAINED if trained_only else _MOVED, (chosen.study,))
     moved: defaultdict[tuple[str, str, str], list[Moved]] = defaultdict(list)
     layers: defaultdict[str, int] = defaultdict(int)
     for model, task, strategy, *rest in rows:
@@ -106,13 +122,14 @@ def _read(ask: Ask, choice: Choice) -> Changes:
         elif not tensors:
             unmoved[cells.title] = None
         else:
-            panels.append(Panel(cells, layers[cells.model], _rows(tensors, cells.finished, layers[cells.model])))
+            runs = 1 if trained_only else cells.finished
+            panels.append(Panel(cells, layers[cells.model], _rows(tensors, runs, layers[cells.model])))
     if not panels:
         message = (
             f"{', '.join(f'`{title}`' for title in unmoved)} trained nothing of the base model, so nothing changed"
         )
         raise BitspecError(error("nothing-trained", message, help="choose other strategies with `--strategy`"))
-    return Changes(chosen, tuple(panels), tuple(unmoved), tuple(unfinished))
+    return Changes(chosen, tuple(panels), tuple(unmoved), tuple(unfinished), trained_only)
 
 
 def _rows(tensors: Sequence[Moved], runs: int, layers: int) -> tuple[Row, ...]:

@@ -23,6 +23,9 @@ _CELLS: Final = (
     f"count(*) FILTER (status = 'finished') FROM ({VIEWS['cells'].of_study()}) GROUP BY ALL"
 )
 
+#: Kinds of characters that are none to read.
+_CONTROL: Final = frozenset({"Cc", "Cf", "Cs"})
+
 #: Names that a message lists.
 _LISTED: Final = 12
 
@@ -58,6 +61,11 @@ class Chosen:
     title: str | None
     spec: str
     cells: tuple[Cells, ...]
+
+    @property
+    def heading(self) -> str:
+        """What figures of the study are called: its title, or its name where it has none."""
+        return self.title or self.study
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -122,16 +130,24 @@ def asking(store: Path, answer: Callable[[Ask], T]) -> T:
 
         def ask(sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
             rows = fetch(connection, Source("<figure>", sql), parameters).rows
-            return [tuple(_printable(value) for value in row) for row in rows]
+            return [tuple(printable(value) for value in row) for row in rows]
 
         return answer(ask)
 
 
-def _printable(value: Any) -> Any:
-    # Stores come from strangers: their control characters must reach neither a terminal nor a file.
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join("\N{REPLACEMENT CHARACTER}" if category(char) in {"Cc", "Cf", "Cs"} else char for char in value)
+def printable(value: Any) -> Any:
+    """A value from a store or a spec without control characters, line breaks included, however deep they stand.
+
+    Both come from strangers: what they hold must not steer a terminal, or turn the text that stands beside it.
+    """
+    match value:
+        case str() if not value.isprintable():
+            return "".join("\N{REPLACEMENT CHARACTER}" if category(char) in _CONTROL else char for char in value)
+        case list() if value and not isinstance(value[0], int | float):  # numbers are many, and harmless
+            return [printable(one) for one in value]
+        case dict():
+            return {printable(name): printable(one) for name, one in value.items()}
+    return value
 
 
 def _place(name: str, order: Sequence[str]) -> tuple[int, str]:

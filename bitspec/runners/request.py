@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,8 +78,8 @@ class Request:
             packing = Packing(self.most, self.store.packs(device))
         return divide(planned, packing, Extents(Selections(self.study, self.base))), packing
 
-    def begin(self, planned: Plan, command: str) -> int:
-        """Put down in the store that the run begins, and return its number."""
+    def begin(self, planned: Plan, command: str, warnings: Sequence[str] = ()) -> int:
+        """Put down in the store that the run begins, and what there was to say about its spec; return its number."""
         return self.store.begin(
             self.study,
             planned.cells,
@@ -87,6 +87,7 @@ class Request:
             spec_text=self.text,
             command=command,
             whole=not self.only,
+            warnings=warnings,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal
@@ -14,7 +15,7 @@ from bitspec.ir.settings import Settings
 from bitspec.ir.study import Model, Task, TaskData
 
 #: Trials that a message about an ambiguous key names.
-_NAMED: Final = 5
+NAMED: Final = 5
 
 
 class StoredTrial(Noun):
@@ -117,9 +118,18 @@ def find_trial(connection: duckdb.DuckDBPyConnection, key: str) -> StoredTrial:
                values_file IS NOT NULL
         FROM base.trials WHERE starts_with(key, lower(?)) ORDER BY key LIMIT ?
         """,
-        [key, _NAMED + 1],
+        [key, NAMED + 1],
     )
     found = cursor.fetchall()
+    check_unique(key, [(str(row[0]), str(row[12]), str(row[6]), int(row[9])) for row in found])
+    return _stored(found[0])
+
+
+def check_unique(key: str, found: Sequence[tuple[str, str, str, int]]) -> None:
+    """Raise BitspecError unless the beginning of a key has found one trial.
+
+    Of those that were found: key, strategy, task and seed.
+    """
     if not found:
         raise BitspecError(
             error(
@@ -129,8 +139,11 @@ def find_trial(connection: duckdb.DuckDBPyConnection, key: str) -> StoredTrial:
             )
         )
     if len(found) > 1:
-        described = [f"{row[0][: len(key) + 4]}… {row[12]} on {row[6]}, seed {row[9]}" for row in found[:_NAMED]]
-        more = ["…"] if len(found) > _NAMED else []
+        described = [
+            f"{whole[: len(key) + 4]}… {strategy} on {task}, seed {seed}"
+            for whole, strategy, task, seed in found[:NAMED]
+        ]
+        more = ["…"] if len(found) > NAMED else []
         raise BitspecError(
             error(
                 "ambiguous-trial",
@@ -138,7 +151,6 @@ def find_trial(connection: duckdb.DuckDBPyConnection, key: str) -> StoredTrial:
                 help="\n".join(["give more of it:", *described, *more]),
             )
         )
-    return _stored(found[0])
 
 
 def _stored(row: tuple[object, ...]) -> StoredTrial:

@@ -20,12 +20,16 @@ from bitspec.store.provenance import Provenance
 
 @dataclass(frozen=True)
 class Command:
-    """How a run was asked for: the spec's path as given, its text, the command line; `whole` if nothing is left out."""
+    """How a run was asked for: the spec's path as given, its text, the command line; `whole` if nothing is left out.
+
+    `warnings` are what there was to say about the spec.
+    """
 
     spec: str
     spec_text: str
     command: str
     whole: bool
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def insert_run(
             "title": study.title,
             "spec": command.spec,
             "spec_text": command.spec_text,
+            "definition": study.model_dump_json(),
+            "warnings": list(command.warnings),
             "command": command.command,
             "began": now(),
             "commit": provenance.commit,

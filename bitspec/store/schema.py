@@ -10,7 +10,7 @@ import duckdb
 from bitspec.store.views import VIEWS
 
 #: Of the tables; a new one when a store of this one cannot be used by an older bitspec.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 #: Since version 2: which trials a run was to train together. What each was really trained with is in `trials.pack`.
 _PACKS: Final = """
@@ -22,8 +22,14 @@ CREATE TABLE base.packs (
 );
 """
 
+#: Since version 3: the spec as it was read, so that a report needs no file, and what there was to say about it.
+_DEFINITIONS: Final = """
+ALTER TABLE base.runs ADD COLUMN definition JSON;
+ALTER TABLE base.runs ADD COLUMN warnings VARCHAR[];
+"""
+
 # No primary keys: DuckDB's index on them makes every opening and every commit slower, and with one writer at a time a
-# look before each insertion does the same. Times are UTC.
+# look before each insertion does the same. Times are UTC. These are the tables of version 1.
 _TABLES: Final = """
 CREATE SCHEMA base;
 
@@ -137,7 +143,7 @@ CREATE TABLE base.predictions (
 """
 
 #: What brings a store from a version to the next one.
-_MIGRATIONS: Final = {1: _PACKS}
+_MIGRATIONS: Final = {1: _PACKS, 2: _DEFINITIONS}
 
 
 def views_digest() -> str:
@@ -148,8 +154,8 @@ def views_digest() -> str:
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables and views in an empty database."""
     connection.execute(_TABLES)
-    connection.execute(_PACKS)
-    connection.execute("INSERT INTO base.meta VALUES (?, '')", [SCHEMA_VERSION])
+    connection.execute("INSERT INTO base.meta VALUES (1, '')")
+    migrate(connection, 1)
     create_views(connection)
 
 

@@ -104,16 +104,18 @@ class Store:
         spec_text: str,
         command: str,
         whole: bool,
+        warnings: Sequence[str] = (),
     ) -> int:
         """Put down that a run of a study begins, and return its number.
 
         `planned` are all cells that it covers, those that are finished already included; `whole` says that these are
-        all of the spec's strategies, tasks and models. From here on it is the latest study.
+        all of the spec's strategies, tasks and models. `warnings` are what there was to say about the spec. From here
+        on it is the latest study.
         """
         assert study.name is not None, "a library is not run"
         source = provenance(Path(spec).parent)
         with self._writing() as connection:
-            asked = Command(spec=spec, spec_text=spec_text, command=command, whole=whole)
+            asked = Command(spec, spec_text, command, whole, warnings)
             run = records.insert_run(connection, study, planned, asked, source)
             records.upsert_cells(connection, run, study.name, planned, whole=whole)
         return run

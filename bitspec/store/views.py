@@ -29,6 +29,10 @@ class View:
         """A query for the same rows of one study, as it stands now; its parameter is the study's name."""
         return self._select("cell.current AND cell.study = $1")
 
+    def of_trial(self) -> str:
+        """A query for the same rows of one trial, once for each cell that it serves; its parameter is the key."""
+        return self._select("cell.key = $1")
+
     def _select(self, condition: str) -> str:
         columns = ", ".join(f'{expression} AS "{column}"' for column, (expression, _) in self.columns.items())
         return f"SELECT {columns} {self.source} WHERE {condition} {self.group}".rstrip()
@@ -180,6 +184,11 @@ _STUDY_COLUMNS: Columns = {
     "title": ("run.title", "the study's title"),
     "spec": ("run.spec", "path of the spec, as it was given"),
     "spec_text": ("run.spec_text", "the spec"),
+    "definition": (
+        "run.definition",
+        "the spec as JSON, with groups of other files; null in a store of an older bitspec",
+    ),
+    "warnings": ("run.warnings", "what there was to say about the spec; null in a store of an older bitspec"),
     "command": ("run.command", "the command line"),
     "began": ("run.began", "when the run began, UTC"),
     "ended": ("run.ended", "when it ended, UTC; null if it did not come to its end"),

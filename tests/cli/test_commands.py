@@ -48,8 +48,9 @@ def test_the_help_of_every_command_has_an_example(bitspec: Bitspec, name: str) -
 def test_the_help_lists_the_commands(bitspec: Bitspec) -> None:
     found = bitspec("--help")
     assert found.code == 0
+    width = max(map(len, COMMANDS))
     for name, line in COMMANDS.items():
-        assert f"  {name:<6}  {line}\n" in found.out
+        assert f"  {name:<{width}}  {line}\n" in found.out
     assert found.out.endswith("\n  Example: bitspec show specs/paper.bspec\n")
 
 

@@ -197,7 +197,7 @@ def test_a_study_that_is_short_is_not_measured(bitspec: Bitspec, lab: Path, tmp_
 def test_a_measurement_that_takes_long_is_told_of(bitspec: Bitspec, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    monkeypatch.setattr("bitspec.cli.progress.MEASURING_PATIENCE", 0.01)
+    monkeypatch.setattr("bitspec.cli.progress.TELLING_PATIENCE", 0.01)
     monkeypatch.setattr(timings, "SHARE", 1.0)
 
     def seconds(_: object, pack: Pack, steps: int, repeats: int) -> float:

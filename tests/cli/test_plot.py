@@ -76,7 +76,11 @@ def test_a_chart_is_narrowed_to_what_is_named(bitspec: Bitspec, filled: Path) ->
         (("heatmap", "-o", "x.pgn"), "did you mean `.png`?"),
         (("heatmap", "--store", "nowhere"), "train a study with `bitspec run SPEC`"),
         (("heatmp",), "there is no chart called `heatmp`; did you mean `heatmap`?"),
-        (("scatter",), "there is no chart called `scatter`; there is `heatmap`"),
+        (("forest",), "error[no-questions]: the study `moved` asks no question"),
+        (
+            ("nothing",),
+            "there are `heatmap`, `bars`, `curves`, `scatter`, `pareto` and `forest`",
+        ),
     ],
 )
 @pytest.mark.usefixtures("store")

@@ -242,6 +242,19 @@ def test_any_text_is_one_cell(values: list[str]) -> None:
     assert json.loads(as_json(found)) == [{"a": values[0], "b": values[1]}]
 
 
+def test_a_row_of_latex_takes_no_cell_for_an_argument() -> None:
+    for text in ("[2pt] wide", "*", "[", "*best"):
+        lines = as_latex(answer(texts(text, "b"), (text, "x"), (text, text))).splitlines()
+        assert not [line for line in lines if re.match(r"\s*[\[*]", line)]  # after `\\` or a rule it would be one
+
+
+def test_latex_has_only_commands_that_every_encoding_knows() -> None:
+    found = as_latex(answer(texts("a"), *((text,) for text in [*HOSTILE, '"', "’", "[", "|<>"])))
+    known = {"begin", "end", "toprule", "midrule", "bottomrule", "symbol"}
+    known |= {f"text{name}" for name in ("backslash", "asciitilde", "asciicircum", "less", "greater", "bar")}
+    assert set(re.findall(r"\\([a-zA-Z]+)", found)) <= known
+
+
 # Narrow terminals ---------------------------------------------------------------------------------------
 
 

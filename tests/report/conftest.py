@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bitspec.ir.events import Change
+from bitspec.ir.events import Change, Epoch
 from bitspec.ir.trials import Planned
 from bitspec.store.store import Store
 from tests.store.conftest import Lab, lab
@@ -95,3 +96,80 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for cell in lab.begin(SPEC):
         lab.record(cell, changes=moved(cell))
     return lab.store.folder
+
+
+#: A study of which everything is made up by hand: scores, losses and changes from epoch to epoch and seed to seed.
+ASKED = """
+study asked "What was asked"
+model nano = "builtin/nano"
+task builtin/cola, builtin/rte
+seeds 0..2
+train { epochs = 3 }
+strategy frozen "Frozen" = none
+strategy bitfit "BitFit" = bias
+strategy gammas "Gammas" = gamma
+strategy sample "Sample" = rand(bias, 10)
+strategy upper  "Upper"  = bias where layer == -1
+question "Is BitFit better?" {
+  expect bitfit > gammas
+  expect bitfit >= sample - 1.0
+  expect gammas > frozen on rte
+}
+question "Does a larger change mean a better score?" { expect change correlates with score }
+"""
+
+#: The last score of each strategy on RTE with seed 0, in points, and its mean absolute change; others have 55 and 0.03.
+ASKED_SCORES = {"frozen": 50.0, "bitfit": 70.0, "gammas": 60.0, "sample": 69.5, "upper": 65.0}
+ASKED_CHANGES = {"bitfit": 0.08, "gammas": 0.02, "sample": 0.04, "upper": 0.06}
+
+
+def asked_result(cell: Planned) -> dict[str, Any]:
+    """What a trial of ASKED comes to: each epoch gains 4 points and loses 0.1 of loss, each seed 0.5 points and 0.01."""
+    trial = cell.trial
+    is_cola = trial.task.name == "builtin/cola"
+    luck = (0.0, 0.5, -0.25)[trial.seed] if trial.strategy == "bitfit" else 0.5 * trial.seed
+    score = ASKED_SCORES.get(trial.strategy, 55.0) - 20 * is_cola + luck
+    change_of = None if trial.strategy == "frozen" else ASKED_CHANGES.get(trial.strategy, 0.03)
+    return {
+        "epochs": tuple(
+            Epoch(
+                number=number,
+                loss=0.8 - 0.1 * number + 0.01 * trial.seed,
+                validation_loss=0.9 - 0.1 * number + 0.01 * trial.seed,
+                score=score - 4.0 * (3 - number),
+                metrics={"accuracy": score / 100, "matthews": score / 100},
+                seconds=1.5,
+            )
+            for number in range(1, trial.settings.epochs + 1)
+        ),
+        "changes": ()
+        if change_of is None
+        else (change("layer.0.q.bias", "q", 0, "bias", 4, change_of * (1 + 0.1 * trial.seed)),),
+    }
+
+
+@pytest.fixture(scope="session")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store in which ASKED is finished; for reading."""
+    lab = Lab(Store(tmp_path_factory.mktemp("asked") / "store"))
+    for cell in lab.begin(ASKED):
+        lab.record(cell, **asked_result(cell))
+    return lab.store.folder
+
+
+@pytest.fixture
+def answer(lab: Lab) -> Callable[..., Path]:
+    """Fills a store with such trials of a spec, and gives its folder."""
+
+    def run(
+        spec: str = ASKED,
+        result: Callable[[Planned], dict[str, Any]] = asked_result,
+        skip: Callable[[Planned], bool] = lambda _: False,
+    ) -> Path:
+        for cell in lab.begin(spec):
+            if not skip(cell):
+                lab.record(cell, **result(cell))
+        lab.store.end(lab.runs[-1])
+        return lab.store.folder
+
+    return run

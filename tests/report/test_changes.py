@@ -9,7 +9,7 @@ import pytest
 from bitspec.diagnostics import BitspecError
 from bitspec.ir.events import Change
 from bitspec.ir.trials import Planned
-from bitspec.report.changes import Changes, Moved, Row, label, read_changes
+from bitspec.report.changes import Changes, Moved, Row, label, read
 from bitspec.report.choices import Choice
 from tests.report.conftest import SPEC, Fill, change, moved
 from tests.store.conftest import Lab
@@ -20,7 +20,7 @@ def panels(changes: Changes) -> list[tuple[str, str, str]]:
 
 
 def the_rows(store: Path, strategy: str, task: str = "rte") -> dict[str, Row]:
-    (panel,) = read_changes(store, Choice(tasks=(task,), strategies=(strategy,))).panels
+    (panel,) = read(store, Choice(tasks=(task,), strategies=(strategy,))).panels
     return {row.label: row for row in panel.rows}
 
 
@@ -66,7 +66,7 @@ def test_the_layers_are_those_of_the_model_and_not_of_the_strategy(fill: Fill) -
 
 
 def test_panels_stand_in_the_order_of_the_spec(store: Path) -> None:
-    changes = read_changes(store, Choice())
+    changes = read(store, Choice())
     assert panels(changes) == [
         ("nano", strategy, task)
         for strategy in ("bitfit", "sample", "gamma1")
@@ -80,23 +80,23 @@ def test_panels_stand_in_the_order_of_the_spec(store: Path) -> None:
 
 
 def test_the_whole_is_narrowed_by_names(store: Path) -> None:
-    found = read_changes(store, Choice(tasks=("rte",)))
+    found = read(store, Choice(tasks=("rte",)))
     assert {task for _, _, task in panels(found)} == {"builtin/rte"}
-    found = read_changes(store, Choice(tasks=("builtin/rte",), strategies=("gamma1", "BitFit"), models=("nano",)))
+    found = read(store, Choice(tasks=("builtin/rte",), strategies=("gamma1", "BitFit"), models=("nano",)))
     assert panels(found) == [("nano", "bitfit", "builtin/rte"), ("nano", "gamma1", "builtin/rte")]
     assert found.unmoved == ()
 
 
 def test_the_short_name_of_a_task_is_the_whole_one_of_another(fill: Fill) -> None:
     folder = fill(SPEC.replace("task builtin/cola, builtin/rte", "task builtin/rte, rte"))
-    assert {task for _, _, task in panels(read_changes(folder, Choice(tasks=("rte",))))} == {"rte"}
+    assert {task for _, _, task in panels(read(folder, Choice(tasks=("rte",))))} == {"rte"}
 
 
 def test_several_models_have_panels_of_their_own(fill: Fill) -> None:
     spec = SPEC.replace('model nano = "builtin/nano"', 'model b = "two"\nmodel a = "one"').replace("builtin/cola, ", "")
-    found = read_changes(fill(spec), Choice(strategies=("bitfit",)))
+    found = read(fill(spec), Choice(strategies=("bitfit",)))
     assert panels(found) == [("b", "bitfit", "builtin/rte"), ("a", "bitfit", "builtin/rte")]
-    assert panels(read_changes(fill(spec), Choice(models=("a",), strategies=("bitfit",)))) == panels(found)[1:]
+    assert panels(read(fill(spec), Choice(models=("a",), strategies=("bitfit",)))) == panels(found)[1:]
 
 
 def test_what_is_not_finished_is_named_and_counted(fill: Fill) -> None:
@@ -106,7 +106,7 @@ def test_what_is_not_finished_is_named_and_counted(fill: Fill) -> None:
             or (cell.trial.strategy == "bitfit" and cell.trial.seed == 1 and cell.trial.task.name == "builtin/rte")
         )
     )
-    found = read_changes(folder, Choice(tasks=("rte",)))
+    found = read(folder, Choice(tasks=("rte",)))
     assert found.unfinished == ("g_LN1",)
     assert [(panel.cells.finished, panel.cells.planned) for panel in found.panels] == [(1, 2), (2, 2)]
     assert the_rows(folder, "bitfit")["b_q"].cells == pytest.approx((0.1, 0.3))  # of the seed that is there
@@ -115,8 +115,8 @@ def test_what_is_not_finished_is_named_and_counted(fill: Fill) -> None:
 def test_an_earlier_study_is_shown_as_it_stands(fill: Fill) -> None:
     fill()
     folder = fill(SPEC.replace("study moved", "study other").replace("seeds 0, 1", "seeds 0"))
-    assert read_changes(folder, Choice()).chosen.study == "other"
-    earlier = read_changes(folder, Choice(study="moved"))
+    assert read(folder, Choice()).chosen.study == "other"
+    earlier = read(folder, Choice(study="moved"))
     assert earlier.chosen.study == "moved"
     assert {panel.cells.finished for panel in earlier.panels} == {2}
 
@@ -167,27 +167,27 @@ def test_changes_of_replaced_settings_are_not_mixed_in(fill: Fill) -> None:
 )
 def test_what_cannot_be_shown(store: Path, choice: Choice, code: str, message: str, hint: str) -> None:
     with pytest.raises(BitspecError) as found:
-        read_changes(store, choice)
+        read(store, choice)
     (diagnostic,) = found.value.diagnostics
     assert (diagnostic.code, diagnostic.message, diagnostic.help) == (code, message, hint)
 
 
 def test_without_a_store(tmp_path: Path) -> None:
     with pytest.raises(BitspecError, match="there are no results in") as found:
-        read_changes(tmp_path / "store", Choice())
+        read(tmp_path / "store", Choice())
     assert "bitspec run" in str(found.value)
 
 
 def test_a_store_without_a_study(lab: Lab) -> None:
     lab.store.prepare()
     with pytest.raises(BitspecError, match="the store has no study yet"):
-        read_changes(lab.store.folder, Choice())
+        read(lab.store.folder, Choice())
 
 
 def test_nothing_is_finished_yet(fill: Fill) -> None:
     folder = fill(skip=lambda cell: cell.trial.strategy != "sample")
     with pytest.raises(BitspecError) as found:
-        read_changes(folder, Choice(tasks=("rte",), strategies=("bitfit",)))
+        read(folder, Choice(tasks=("rte",), strategies=("bitfit",)))
     assert found.value.diagnostics[0].code == "nothing-finished"
     assert "no trial of `bitfit` is finished on `builtin/rte` in the study `moved`" in str(found.value)
     assert "bitspec run a/small.bspec" in str(found.value)

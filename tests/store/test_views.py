@@ -37,7 +37,8 @@ CONTRACT = {
     "epochs INTEGER, learning_rate DOUBLE, batch_size INTEGER, seconds DOUBLE, pack_size INTEGER, training_examples BIGINT, "
     "validation_examples BIGINT, message VARCHAR, started TIMESTAMP, finished TIMESTAMP, device VARCHAR, "
     "threads INTEGER, pack VARCHAR[], run INTEGER, values_file VARCHAR",
-    "studies": "run INTEGER, study VARCHAR, title VARCHAR, spec VARCHAR, spec_text VARCHAR, command VARCHAR, "
+    "studies": "run INTEGER, study VARCHAR, title VARCHAR, spec VARCHAR, spec_text VARCHAR, definition JSON, warnings VARCHAR[], "
+    "command VARCHAR, "
     "began TIMESTAMP, ended TIMESTAMP, commit VARCHAR, versions MAP(VARCHAR, VARCHAR), models VARCHAR[], "
     "tasks VARCHAR[], strategies VARCHAR[], seeds BIGINT[], cells BIGINT, finished BIGINT, is_latest BOOLEAN",
     "cells": "study VARCHAR, model VARCHAR, task VARCHAR, strategy VARCHAR, title VARCHAR, position INTEGER, "
