@@ -35,7 +35,8 @@ def store(filled: Path) -> Path:
 @pytest.mark.usefixtures("store")
 def test_a_page(bitspec: Bitspec) -> None:
     ran = bitspec("report", "-o", "report.html")
-    assert (ran.code, ran.out, ran.err) == (0, "", "wrote report.html\n")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.endswith("wrote report.html\n")  # said alone, unless the machine is slow
     text = Path("report.html").read_text("utf-8")
     assert text.startswith("<!DOCTYPE html>\n")
     assert "What was asked" in text

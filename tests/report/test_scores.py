@@ -65,11 +65,13 @@ def made(
     models: Sequence[str] = ("nano",),
     seeds: Sequence[int] | None = None,
 ) -> Scores:
-    """Scores that are made up: the same for all models; `percents` are strategies' shares of the parameters."""
+    """Scores that are made up, each model's five points below the one's before; `percents` are shares of parameters."""
     runs = runs_of(loads(spec), score if callable(score) else by_table(score), seeds=seeds)
     shares = percents or {}
     every = tuple(
-        replace(run, model=model, percent=shares.get(run.strategy, run.percent)) for model in models for run in runs.all
+        replace(run, model=model, score=run.score - 5 * place, percent=shares.get(run.strategy, run.percent))
+        for place, model in enumerate(models)
+        for run in runs.all
     )
     cells = tuple(replace(one, model=model) for model in models for one in runs.chosen.cells)
     return scores(replace(runs, all=every, chosen=replace(runs.chosen, cells=cells)))

@@ -230,6 +230,9 @@ def test_models_have_panels_of_one_size_and_the_same_axes() -> None:
     for what in (shares, heights, lambda panel: (panel["width"], panel["height"])):
         first, *others = map(what, panels(chart))
         assert others == [first, first]
+    for panel in panels(chart):
+        low, high = heights(panel)
+        assert all(low < row["mean"] < high for row in marks(chart, panel))
 
 
 Box = tuple[float, float, float, float]
