@@ -24,7 +24,7 @@ _CELLS: Final = (
 )
 
 #: Kinds of characters that are none to read.
-_CONTROL: Final = frozenset({"Cc", "Cf", "Cs"})
+_CONTROL: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 #: Names that a message lists.
 _LISTED: Final = 12
@@ -173,6 +173,11 @@ def _task(name: str, known: Iterable[str], where: str) -> str:
 
 def _strategy(name: str, cells: Sequence[Cells], where: str) -> str:
     # By its name, or as reports call it.
-    titles = {one.title: one.strategy for one in cells}
-    names = list(dict.fromkeys(one.strategy for one in cells))
-    return name if name in names else titles.get(name) or _one(name, names, "strategy", where)
+    titles = {one.strategy: one.title for one in cells}
+    titled = [strategy for strategy, title in titles.items() if title == name]
+    if name in titles or not titled:
+        return _one(name, titles, "strategy", where)
+    if len(titled) > 1:
+        message = f"`{name}` is the title of {listed(titled, 'and')} {where}"
+        raise BitspecError(error("ambiguous-name", message, help="give the name of one of them"))
+    return titled[0]

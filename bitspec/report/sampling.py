@@ -15,6 +15,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bitspec.report.statistics import ranks
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -75,12 +77,10 @@ def _pearson(labels: Floats, predictions: Floats) -> Floats:
 
 def _spearman(labels: Floats, predictions: Floats) -> Floats:
     """12 (F(x)G(y) + E[G(Y); X > x] + E[F(X); Y > y]), centred (Croux & Dehon 2010, section 2)."""
-    from scipy.stats import rankdata
-
     count = len(labels)
     if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
         return np.zeros(count)
-    f, g = (rankdata(labels) - 0.5) / count, (rankdata(predictions) - 0.5) / count
+    f, g = (ranks(labels) - 0.5) / count, (ranks(predictions) - 0.5) / count
     moved: Floats = f * g + _above(labels, g) + _above(predictions, f)
     found: Floats = 12 * (moved - moved.mean()) / count
     return found

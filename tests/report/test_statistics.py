@@ -18,6 +18,7 @@ from bitspec.report.statistics import (
     mean_of,
     pairs_needed,
     rank_correlation,
+    ranks,
     seeds_needed,
     sign_flips,
     smallest_p,
@@ -174,6 +175,11 @@ def test_rank_correlations_are_scipys() -> None:
     theirs = [stats.spearmanr(one, other).statistic for one, other in zip(left, right, strict=True)]
     assert found.strata == pytest.approx(tuple(theirs))
     assert found.mean == pytest.approx(np.mean(theirs))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=12))
+def test_ranks_are_scipys(values: list[int]) -> None:
+    assert ranks(np.array(values, np.float64)).tolist() == stats.rankdata(values).tolist()
 
 
 def test_the_permutations_of_few_units_are_all_of_them() -> None:

@@ -13,7 +13,18 @@ from typing import Any, Final
 import altair as alt
 
 from bitspec.report.charts.axes import named_scale, rounded
-from bitspec.report.charts.style import BLUE, CHARACTER, GREY, PALE, PALETTE, SHAPES, heading, look, unchecked
+from bitspec.report.charts.style import (
+    BLUE,
+    CHARACTER,
+    GREY,
+    PALE,
+    PALETTE,
+    SHAPES,
+    Layer,
+    heading,
+    look,
+    unchecked,
+)
 from bitspec.report.scales import Scale, scale_for
 from bitspec.report.scores import Figure, Panel, Score, Scores, Standing, figure
 from bitspec.report.words import count, labels, metric, scores_caption, task_title
@@ -156,7 +167,7 @@ def _intervals(panel: Panel, frame: _Frame, scale: Scale) -> alt.Chart:
         for shown in [scale.cut(one.interval)]
     ]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_rule(strokeWidth=1.5, color=GREY)
         .encode(x=_x("from", scale), x2=alt.X2("to"), tooltip=_SUMMARY)
     )
@@ -167,7 +178,7 @@ def _arrows(panel: Panel, frame: _Frame, scale: Scale) -> list[alt.Chart]:
     low = [one for one in panel.standings if one.interval is not None and one.interval.low < scale.low]
     high = [one for one in panel.standings if one.interval is not None and one.interval.high > scale.high]
     return [
-        alt.Chart(alt.InlineData([{**_summary(one, frame), "end": rounded(end)} for one in beyond]))
+        Layer(alt.InlineData([{**_summary(one, frame), "end": rounded(end)} for one in beyond]))
         .mark_point(shape=shape, filled=True, opacity=1, size=45, color=GREY)
         .encode(x=_x("end", scale), tooltip=_SUMMARY)
         for beyond, end, shape in ((low, scale.low, "triangle-left"), (high, scale.high, "triangle-right"))
@@ -178,7 +189,7 @@ def _arrows(panel: Panel, frame: _Frame, scale: Scale) -> list[alt.Chart]:
 def _means(panel: Panel, frame: _Frame, scale: Scale) -> alt.Chart:
     rows = [_summary(one, frame) for one in panel.standings if _has_stroke(one, frame)]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_tick(orient="vertical", size=14, thickness=3, color="black", opacity=1)
         .encode(x=_x("mean", scale), tooltip=_SUMMARY)
     )
@@ -186,7 +197,7 @@ def _means(panel: Panel, frame: _Frame, scale: Scale) -> alt.Chart:
 
 def _dots(panel: Panel, frame: _Frame, scale: Scale) -> alt.Chart:
     return (
-        alt.Chart(alt.InlineData([row for one in panel.standings for row in _runs(one, frame)]))
+        Layer(alt.InlineData([row for one in panel.standings for row in _runs(one, frame)]))
         .mark_point(shape="circle", filled=True, size=34, opacity=0.7, color=BLUE)
         .encode(
             x=_x("score", scale),
@@ -209,7 +220,7 @@ def _reported(panel: Panel, frame: _Frame, scale: Scale) -> alt.Chart:
     # The first colour and shape are those of the runs.
     legend = alt.Legend(title="reported by", labelLimit=_SOURCE)
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_point(filled=False, size=60, strokeWidth=1.8, opacity=1)
         .encode(
             x=_x("score", scale),
@@ -234,7 +245,7 @@ def _counts(panel: Panel, frame: _Frame, scale: Scale) -> alt.Chart:
         for one in panel.standings
     ]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_text(align="left", dx=6, fontSize=9, color=GREY)
         .encode(x=_x("end", scale), text=alt.Text("text:N"))
     )

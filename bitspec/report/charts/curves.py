@@ -18,7 +18,7 @@ from bitspec.diagnostics import cut
 from bitspec.report.captions import curves_caption, seeds_of, stratum_title
 from bitspec.report.charts.axes import domain, named_scale, rounded, whole_ticks
 from bitspec.report.charts.key import Entry, key
-from bitspec.report.charts.style import DASHES, GREY, PALETTE, SHAPES, heading, look, unchecked
+from bitspec.report.charts.style import DASHES, GREY, PALETTE, SHAPES, Layer, heading, look, unchecked
 from bitspec.report.curves import Curve, Curves, Spread
 from bitspec.report.words import labels
 
@@ -267,7 +267,7 @@ def _lines(rows: Rows, plan: _Plan, reach: tuple[float, float], title: str | Non
 
     dashes = alt.Scale(domain=["score", *_DASHES], range=[list(dash) for dash in (DASHES[0], *_DASHES.values())])
     line = (
-        alt.Chart()
+        Layer()
         .transform_filter("!datum.alone")
         .mark_line(strokeWidth=1.6)
         .encode(y=y("mean"), strokeDash=alt.StrokeDash("which:N", scale=dashes, legend=None))
@@ -298,14 +298,14 @@ def _spreads(rows: Rows, y: Callable[[str], alt.Y]) -> Iterator[alt.Chart]:
     spread = [row for row in rows if row["seeds"] > 1]
     if any(not row["alone"] for row in spread):
         yield (
-            alt.Chart()
+            Layer()
             .transform_filter("datum.seeds > 1 && !datum.alone")
             .mark_area(opacity=0.13)
             .encode(y=y("low"), y2=alt.Y2("high:Q"), detail=alt.Detail("which:N"))
         )
     if any(row["alone"] for row in spread):
         yield (
-            alt.Chart()
+            Layer()
             .transform_filter("datum.seeds > 1 && datum.alone")
             .mark_rule()
             .encode(y=y("low"), y2=alt.Y2("high:Q"))
@@ -318,7 +318,7 @@ def _points(rows: Rows, names: Sequence[str], y: Callable[[str], alt.Y]) -> Iter
         if not any(row["point"] and (row["which"] == "training") is is_hollow for row in rows):
             continue
         yield (
-            alt.Chart()
+            Layer()
             .transform_filter(f"datum.point && datum.which {'=' if is_hollow else '!'}== 'training'")
             .mark_point(filled=not is_hollow, opacity=1, size=26)
             .encode(

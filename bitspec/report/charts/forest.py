@@ -16,7 +16,7 @@ from bitspec.diagnostics import cut
 from bitspec.report.captions import verdicts_caption
 from bitspec.report.charts.axes import named_scale, rounded
 from bitspec.report.charts.key import Entry, key
-from bitspec.report.charts.style import BLUE, GREY, PALE, PALETTE, SHAPES, heading, look, unchecked
+from bitspec.report.charts.style import BLUE, GREY, PALE, PALETTE, SHAPES, Layer, heading, look, unchecked
 from bitspec.report.forest import Group, Row, axis, groups, part_titles
 from bitspec.report.statistics import Interval
 from bitspec.report.verdicts import Verdict, Verdicts
@@ -28,8 +28,8 @@ MOST_ROWS: Final = 60
 _ROW: Final = 30
 _LEFT: Final = 345
 _PLOT: Final = 320
-_COLUMNS: Final = {"estimate": 14, "count": 150, "p": 240, "verdict": 315}
-_RIGHT: Final = 470
+_COLUMNS: Final = {"estimate": 14, "count": 160, "p": 250, "verdict": 325}
+_RIGHT: Final = 480
 _INDENT: Final = 12
 
 #: Columns of a line of an expectation, of which there are two; of a question.
@@ -132,7 +132,7 @@ def _panel(lines: Sequence[_Line], parts: Sequence[str], *, is_correlation: bool
             *_margins(rows),
             *_parts(rows, parts),
             *_means(rows),
-            *_texts(lines, title),
+            *_texts(lines, is_correlation=is_correlation),
         ],
         width=_PLOT,
         height=_ROW * height,
@@ -148,7 +148,7 @@ def _panel(lines: Sequence[_Line], parts: Sequence[str], *, is_correlation: bool
 
 
 def _chart(rows: Rows) -> alt.Chart:
-    return alt.Chart(alt.InlineData(rows))
+    return Layer(alt.InlineData(rows))
 
 
 def _frame(lines: Sequence[_Line], height: int) -> Iterator[alt.Chart]:
@@ -255,7 +255,7 @@ def _means(rows: Sequence[tuple[float, Row]]) -> Iterator[alt.Chart]:
         )
 
 
-def _texts(lines: Sequence[_Line], title: str) -> Iterator[alt.Chart]:
+def _texts(lines: Sequence[_Line], *, is_correlation: bool) -> Iterator[alt.Chart]:
     """The questions, the expectations to the left of the plot, and to the right what came of them."""
     questions = [{"y": line.y, "text": cut(line.question, _QUESTION)} for line in lines if line.question is not None]
     yield (
@@ -271,7 +271,7 @@ def _texts(lines: Sequence[_Line], title: str) -> Iterator[alt.Chart]:
         .encode(x=alt.XValue(_INDENT - _LEFT), text=alt.Text("text:N"))
     )
     names = {
-        "estimate": f"{title.partition(' ')[0]} (95 % interval)",
+        "estimate": f"{'ρ' if is_correlation else 'difference'} (95 % interval)",
         "count": "n",
         "p": "p, corrected",
         "verdict": "verdict",

@@ -9,7 +9,7 @@ from typing import Final
 import altair as alt
 
 from bitspec.report.changes import MOST_ROWS, Changes, Panel
-from bitspec.report.charts.style import GREY, heading, look, unchecked
+from bitspec.report.charts.style import GREY, Layer, heading, look, unchecked
 from bitspec.report.words import AVERAGE, caption, panel_title, runs, short
 
 #: The gap before the column of the means over all layers.
@@ -50,7 +50,7 @@ def _panel(panel: Panel, title: str, color: alt.Color, extent: float) -> alt.Lay
     columns = [*layers, _GAP, AVERAGE] if layers else [AVERAGE]
     step = _step(panel)
     cells = (
-        alt.Chart()
+        Layer()
         .mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
             color=color,
@@ -62,7 +62,7 @@ def _panel(panel: Panel, title: str, color: alt.Color, extent: float) -> alt.Lay
         )
     )
     means = (  # as numbers too, to the right of their cells
-        alt.Chart()
+        Layer()
         .transform_filter(alt.datum.layer == AVERAGE)
         .mark_text(align="left", dx=step / 2 + 3, fontSize=9, color=GREY)
         .encode(text=alt.Text("text:N"))

@@ -9,7 +9,7 @@ from typing import Final
 import altair as alt
 
 from bitspec.report.charts.labels import text_width
-from bitspec.report.charts.style import GREY
+from bitspec.report.charts.style import GREY, Layer
 
 #: Pixels: of a line of the key, of a sample, from there to its text, from there to the next column.
 _ROW: Final = 17
@@ -54,7 +54,7 @@ def key(entries: Sequence[Entry], columns: int = 1) -> alt.LayerChart:
         return alt.X(f"{field}:Q", scale=alt.Scale(domain=[0, width], nice=False), axis=None)
 
     lines = (
-        alt.Chart()
+        Layer()
         .transform_filter("datum.dash !== null")
         .mark_rule()
         .encode(
@@ -66,7 +66,7 @@ def key(entries: Sequence[Entry], columns: int = 1) -> alt.LayerChart:
         )
     )
     points = (
-        alt.Chart()
+        Layer()
         .transform_filter("datum.shape !== null")
         .mark_point(filled=True, opacity=1, size=45)
         .encode(
@@ -75,7 +75,7 @@ def key(entries: Sequence[Entry], columns: int = 1) -> alt.LayerChart:
             shape=alt.Shape("shape:N", scale=None),
         )
     )
-    texts = alt.Chart().mark_text(align="left", fontSize=11, color=GREY).encode(x=x("start"), text=alt.Text("text:N"))
+    texts = Layer().mark_text(align="left", fontSize=11, color=GREY).encode(x=x("start"), text=alt.Text("text:N"))
     has_lines, has_points = (any(row[what] is not None for row in rows) for what in ("dash", "shape"))
     return alt.LayerChart(
         layer=[*([lines] if has_lines else []), *([points] if has_points else []), texts],

@@ -15,7 +15,7 @@ from bitspec.diagnostics import cut
 from bitspec.parameters.summary import percent_digits
 from bitspec.report.charts.axes import rounded
 from bitspec.report.charts.labels import Spot, spots
-from bitspec.report.charts.style import BLUE, GREY, PALE, heading, look, unchecked
+from bitspec.report.charts.style import BLUE, GREY, PALE, Layer, heading, look, unchecked
 from bitspec.report.scales import Scale, scale_for
 from bitspec.report.scores import Figure, Panel, Scores, Standing, figure
 from bitspec.report.words import count, front_caption, labels, task_title
@@ -217,7 +217,7 @@ def _y(field: str, axes: _Axes) -> alt.Y:
 def _gap(axes: _Axes) -> alt.Chart:
     """Between nothing and the smallest share, where the scale is broken."""
     rows = [{"share": rounded(axes.gap)}]
-    return alt.Chart(alt.InlineData(rows)).mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=_x("share", axes))
+    return Layer(alt.InlineData(rows)).mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=_x("share", axes))
 
 
 def _steps(panel: Panel, axes: _Axes) -> list[tuple[float, float]]:
@@ -230,7 +230,7 @@ def _front(panel: Panel, axes: _Axes) -> alt.Chart:
     """The highest score up to each share."""
     rows = [{"share": rounded(share), "score": rounded(score)} for share, score in _steps(panel, axes)]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_line(interpolate="step-after", strokeWidth=1.5, color=BLUE, opacity=0.6)
         .encode(x=_x("share", axes), y=_y("score", axes))
     )
@@ -238,7 +238,7 @@ def _front(panel: Panel, axes: _Axes) -> alt.Chart:
 
 def _intervals(rows: Sequence[dict[str, Any]], axes: _Axes) -> alt.Chart:
     return (
-        alt.Chart(alt.InlineData([row for row in rows if row["low"] is not None]))
+        Layer(alt.InlineData([row for row in rows if row["low"] is not None]))
         .mark_rule(strokeWidth=1.2, color=GREY, opacity=0.7)
         .encode(x=_x("share", axes), y=_y("bottom", axes), y2=alt.Y2("top"))
     )
@@ -247,7 +247,7 @@ def _intervals(rows: Sequence[dict[str, Any]], axes: _Axes) -> alt.Chart:
 def _arrows(rows: Sequence[dict[str, Any]], axes: _Axes) -> list[alt.Chart]:
     """At the ends of the axis, where an interval goes on beyond it."""
     return [
-        alt.Chart(alt.InlineData(beyond))
+        Layer(alt.InlineData(beyond))
         .mark_point(shape=shape, filled=True, opacity=1, size=40, color=GREY)
         .encode(x=_x("share", axes), y=_y(end, axes))
         for end, of, shape in (("bottom", "low", "triangle-down"), ("top", "high", "triangle-up"))
@@ -261,7 +261,7 @@ def _marks(rows: Sequence[dict[str, Any]], axes: _Axes) -> alt.Chart:
 
     legend = alt.Legend(title=None, orient="bottom")
     return (
-        alt.Chart(alt.InlineData(list(rows)))
+        Layer(alt.InlineData(list(rows)))
         .mark_point(size=75, strokeWidth=1.6, opacity=1)
         .encode(
             x=_x("share", axes),
@@ -289,7 +289,7 @@ def _leads(points: Sequence[tuple[float, float]], placed: Sequence[Spot | None])
         if spot is not None and spot.is_away
     ]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_rule(strokeWidth=0.8, color=GREY)
         .encode(
             x=alt.X("x:Q", scale=None, title=None),
@@ -308,7 +308,7 @@ def _texts(order: Sequence[Standing], texts: Sequence[str], placed: Sequence[Spo
         if spot is not None
     ]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_text(align="left", baseline="middle", fontSize=10)
         .encode(
             x=alt.X("x:Q", scale=None, title=None),

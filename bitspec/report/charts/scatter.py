@@ -16,7 +16,7 @@ from bitspec.report.associations import Association, Point
 from bitspec.report.captions import association_caption, rho_text, stratum_title
 from bitspec.report.charts.axes import domain, rounded
 from bitspec.report.charts.labels import Spot, spots
-from bitspec.report.charts.style import BLUE, GREY, PALE, PALETTE, heading, look, unchecked
+from bitspec.report.charts.style import BLUE, GREY, PALE, PALETTE, Layer, heading, look, unchecked
 from bitspec.report.words import labels
 
 #: Panels of a figure, and how many stand beside each other.
@@ -206,7 +206,7 @@ def _spokes(runs: Rows, changes: _Axis) -> alt.Chart:
         }
         for row in runs
     ]
-    return alt.Chart(alt.InlineData(rows)).mark_rule(color=PALE).encode(x2=alt.X2("to_x:Q"), y2=alt.Y2("to_y:Q"))
+    return Layer(alt.InlineData(rows)).mark_rule(color=PALE).encode(x2=alt.X2("to_x:Q"), y2=alt.Y2("to_y:Q"))
 
 
 def _dots(runs: Rows, changes: _Axis, found: Association) -> alt.Chart:
@@ -222,7 +222,7 @@ def _dots(runs: Rows, changes: _Axis, found: Association) -> alt.Chart:
         for row in runs
     ]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_point(filled=True, size=14, color=_LIGHT, opacity=0.9)
         .encode(
             tooltip=[
@@ -248,7 +248,7 @@ def _points(points: Sequence[Point], changes: _Axis, found: Association) -> alt.
         for point in points
     ]
     return (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_point(filled=True, size=55, color=BLUE, opacity=1)
         .encode(
             tooltip=[
@@ -277,7 +277,7 @@ def _labels(
     lines = [_line(point, spot, changes, scores) for _, point, spot in there if spot.is_away]
     if lines:
         yield (
-            alt.Chart(alt.InlineData(lines))
+            Layer(alt.InlineData(lines))
             .mark_rule(color=GREY, strokeWidth=0.6)
             .encode(x2=alt.X2("to_x:Q"), y2=alt.Y2("to_y:Q"))
         )
@@ -290,7 +290,7 @@ def _labels(
         for text, _, spot in there
     ]
     yield (
-        alt.Chart(alt.InlineData(rows))
+        Layer(alt.InlineData(rows))
         .mark_text(align="left", baseline="middle", fontSize=10)
         .encode(text=alt.Text("text:N"))
     )

@@ -1,8 +1,8 @@
 """What all charts have in common: how they look, and the title with what stands below it.
 
-Two things make a chart of many panels quick. Channels are written out, `text=alt.Text("text:N")`: for a bare `"text:N"`
-Altair goes through its whole schema. And the configuration is an argument of `alt.hconcat`: each `configure_…` or
-`resolve_…` that is chained to it copies all panels.
+Three things make a chart of many panels quick. Channels are written out, `text=alt.Text("text:N")`: for a bare
+`"text:N"` Altair goes through its whole schema. The configuration is an argument of `alt.hconcat`: each `configure_…`
+or `resolve_…` that is chained to it copies all panels. And what is in panels are `Layer`s.
 """
 
 from __future__ import annotations
@@ -42,6 +42,15 @@ _CAPTION: Final = 130
 
 #: Before a line that goes on with the one above it.
 _SET_IN: Final = "   "
+
+
+class Layer(alt.Chart):
+    """A layer of a panel. Wherever Altair puts charts together it copies them with all that is in them, several times
+    over; a layer shares its encodings with its copies, as nothing changes them."""
+
+    def __deepcopy__(self, _: object) -> Layer:
+        """A layer with the same encodings."""
+        return self.copy(deep=False)
 
 
 def heading(title: str, lines: Iterable[str]) -> alt.Title:

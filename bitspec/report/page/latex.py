@@ -13,7 +13,7 @@ from bitspec.query.formats import in_latex, one_line
 from bitspec.report.captions import correlation_text
 from bitspec.report.page import words
 from bitspec.report.page.contents import Report
-from bitspec.report.page.glyphs import declarations
+from bitspec.report.page.glyphs import declarations, stand_in
 from bitspec.report.page.tables import Row, Table
 from bitspec.report.sentences import sentence
 from bitspec.report.verdicts import Finding, wording
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Columns of scores beside each other.
 _COLUMNS: Final = 5
+
+#: Stands for a character that must not be there.
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 #: Characters of a word after which a line may break.
 _WORD: Final = 20
@@ -228,8 +231,9 @@ def _text(text: str) -> str:
     parts, word = [], 0
     for char in one_line(text):
         word = 0 if char == " " else word + 1
-        is_none = category(char) == "Cn"  # a code point that is no character, at which engines stop
-        parts.append(in_latex("\N{REPLACEMENT CHARACTER}" if is_none else char))
+        # A code point that is no character, or stands for one: engines stop at both.
+        is_none = category(char) == "Cn" or char == _REPLACEMENT
+        parts.append(stand_in(_REPLACEMENT) if is_none else in_latex(char))
         if word and word % _WORD == 0:
             parts.append("\\allowbreak{}")
     return "".join(parts)
