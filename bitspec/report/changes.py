@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,15 @@ _PREFIXES: Final = {"bias": "b_", "gamma": "g_", "matrix": "W_", "embedding": ""
 #: Rows that a panel shows; a model whose roles are unknown has a row for each tensor.
 MOST_ROWS: Final = 40
 
-_OF_STUDY: Final = f"FROM ({VIEWS['changes'].of_study()}) GROUP BY ALL ORDER BY ALL"
+#: Panels of a figure; and how many it has where there are more, as it is not the whole then anyway.
+MOST_PANELS: Final = 45
+FEW_PANELS: Final = 20
+
+_OF_STUDY: Final = (
+    f"FROM ({VIEWS['changes'].of_study()}) WHERE model IN (SELECT unnest($2::VARCHAR[])) "
+    "AND task IN (SELECT unnest($3::VARCHAR[])) AND strategy IN (SELECT unnest($4::VARCHAR[])) "
+    "GROUP BY ALL ORDER BY ALL"
+)
 _MOVED: Final = f"SELECT model, task, strategy, tensor, role, layer, kind, max(entries), sum(change) {_OF_STUDY}"
 
 #: Over the trained entries, of which a sample may have other numbers from seed to seed.
@@ -26,6 +34,9 @@ _TRAINED: Final = (
     "SELECT model, task, strategy, tensor, role, layer, kind, sum(trained), sum(trained * trained_change) / "
     f"sum(trained) {_OF_STUDY}"
 )
+
+#: How many layers each model has, as far as any trial trained them.
+_LAYERS: Final = f"SELECT model, coalesce(max(layer) + 1, 0) FROM ({VIEWS['changes'].of_study()}) GROUP BY model"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class Changes:
     """All panels of a figure, and what has none. `trained_only`: means are over the trained entries alone.
 
     `unmoved` are titles of strategies that train nothing of the base model, `unfinished` those without a finished
-    trial on some task or model.
+    trial on some task or model. `left_out` panels are too many for a figure.
     """
 
     chosen: Chosen
@@ -83,6 +94,7 @@ class Changes:
     unmoved: tuple[str, ...]
     unfinished: tuple[str, ...]
     trained_only: bool = False
+    left_out: int = 0
 
     @property
     def title(self) -> str:
@@ -96,8 +108,19 @@ class Changes:
 
 
 def read(store: Path, choice: Choice, *, trained_only: bool = False) -> Changes:
-    """The changes of a study's strategies. Raises BitspecError if there is nothing to show."""
-    return asking(store, lambda ask: changes(ask, choose(ask, choice), trained_only=trained_only))
+    """The changes of a study's strategies; of more than MOST_PANELS cells, those of the first FEW_PANELS.
+
+    Raises BitspecError if there is nothing to show.
+    """
+    return asking(store, lambda ask: _first(ask, choose(ask, choice), trained_only))
+
+
+def _first(ask: Ask, chosen: Chosen, trained_only: bool) -> Changes:
+    finished = [cells for cells in chosen.cells if cells.finished]
+    if len(finished) <= MOST_PANELS:
+        return changes(ask, chosen, trained_only=trained_only)
+    some = changes(ask, replace(chosen, cells=tuple(finished[:FEW_PANELS])), trained_only=trained_only)
+    return replace(some, left_out=len(finished) - FEW_PANELS)
 
 
 def changes(ask: Ask, chosen: Chosen, *, trained_only: bool = False) -> Changes:
@@ -105,13 +128,12 @@ def changes(ask: Ask, chosen: Chosen, *, trained_only: bool = False) -> Changes:
 
     Raises BitspecError if none of them trains anything of the base model.
     """
-    rows = ask(_TRAINED if trained_only else _MOVED, (chosen.study,))
+    sql = _TRAINED if trained_only else _MOVED
+    rows = ask(sql, (chosen.study, chosen.models, chosen.tasks, chosen.strategies))
+    layers: dict[str, int] = dict(ask(_LAYERS, (chosen.study,)))  # a strategy may pass over the last ones
     moved: defaultdict[tuple[str, str, str], list[Moved]] = defaultdict(list)
-    layers: defaultdict[str, int] = defaultdict(int)
     for model, task, strategy, *rest in rows:
-        tensor = Moved(*rest)
-        moved[model, task, strategy].append(tensor)
-        layers[model] = max(layers[model], 0 if tensor.layer is None else tensor.layer + 1)
+        moved[model, task, strategy].append(Moved(*rest))
     panels: list[Panel] = []
     unmoved: dict[str, None] = {}
     unfinished: dict[str, None] = {}

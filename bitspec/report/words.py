@@ -121,6 +121,8 @@ def caption(changes: Changes) -> list[str]:
         lines.append(f"no panel, as nothing of the base model is trained: {some(changes.unmoved)}")
     if changes.unfinished:
         lines.append(f"not finished yet: {some(changes.unfinished)}")
+    if changes.left_out:
+        lines.append(f"left out: {counted(changes.left_out, 'panel')}; choose with --task, --strategy and --model")
     return lines
 
 

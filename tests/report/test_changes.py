@@ -9,9 +9,10 @@ import pytest
 from bitspec.diagnostics import BitspecError
 from bitspec.ir.events import Change
 from bitspec.ir.trials import Planned
-from bitspec.report.changes import Changes, Moved, Row, label, read
+from bitspec.report.changes import FEW_PANELS, MOST_PANELS, Changes, Moved, Row, label, read
 from bitspec.report.choices import Choice
-from tests.report.conftest import SPEC, Fill, change, moved
+from bitspec.report.words import caption
+from tests.report.conftest import SMALL, SPEC, Fill, change, moved
 from tests.store.conftest import Lab
 
 
@@ -220,3 +221,11 @@ def test_kinds_of_a_role_have_rows_of_their_own(fill: Fill) -> None:
 def test_control_characters_of_a_store_reach_nobody(fill: Fill) -> None:
     folder = fill(changes=lambda _: (change("a\x1b[31m\nb", None, None, "bias", 4, 0.5),))
     assert list(the_rows(folder, "bitfit")) == ["a�[31m�b"]
+
+
+def test_of_very_many_panels_the_first_are_shown(fill: Fill) -> None:
+    many = f"for n in 1..{MOST_PANELS} {{ strategy s_$n = rand(bias, $n) }}"
+    found = read(fill(SMALL.replace("seeds 0, 1", "seeds 0") + many), Choice())
+    assert len(found.panels) == FEW_PANELS - 1  # the first strategy is frozen
+    assert found.left_out == 4 + MOST_PANELS - FEW_PANELS
+    assert caption(found)[-1] == f"left out: {found.left_out} panels; choose with --task, --strategy and --model"

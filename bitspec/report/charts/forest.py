@@ -77,7 +77,7 @@ def draw(verdicts: Verdicts) -> alt.VConcatChart:
     rows = [row for group in shown for row in group.rows]
     return alt.vconcat(
         *panels,
-        key(_samples(rows, parts), columns=3),
+        key(_samples(rows, parts), columns=2),
         spacing=18,
         title=heading(verdicts.title, [*verdicts_caption(verdicts), *said]),
         config=look(),

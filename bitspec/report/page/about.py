@@ -127,9 +127,11 @@ def _said(runs: Runs, values: Mapping[Place, float]) -> str:
 
 
 def _scored(runs: Runs) -> str:
-    tasks_of: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for run in runs.all:
-        tasks_of[run.metric or "its main metric"][run.task] = None
+    metrics = {run.task: run.metric or "its main metric" for run in runs.all}
+    tasks_of: defaultdict[str, list[str]] = defaultdict(list)
+    for task in runs.chosen.tasks:
+        if task in metrics:
+            tasks_of[metrics[task]].append(task)
     said = "A score is the task's main metric on its validation set after the last epoch, × 100"
     if len(tasks_of) == 1:
         return f"{said}: {next(iter(tasks_of))}."

@@ -35,7 +35,7 @@ from bitspec.report.words import labels
 Parse: TypeAlias = Callable[[str, str], Study]
 
 #: Heatmaps: panels of one, which has a panel for each strategy, and how many there are, one for each model and task.
-MOST_PANELS: Final = 15
+MOST_STRATEGIES: Final = 15
 MOST_HEATMAPS: Final = 3
 
 
@@ -191,7 +191,7 @@ def _heatmaps(ask: Ask, runs: Runs) -> Heatmaps | None:
     chosen = runs.chosen
     moved = [strategy for strategy in runs.titles if any(run.change is not None for run in runs.of(strategy))]
     strata = [place for place in runs.strata if any(runs.at(*place, strategy) for strategy in moved)]
-    hidden = set(moved[MOST_PANELS:])
+    hidden = set(moved[MOST_STRATEGIES:])
     shown = set(strata[:MOST_HEATMAPS])
     own = [one for one in chosen.cells if (one.model, one.task) in shown and one.strategy not in hidden]
     try:
@@ -199,7 +199,10 @@ def _heatmaps(ask: Ask, runs: Runs) -> Heatmaps | None:
     except BitspecError:  # nothing is trained of any base model
         return None
     titles = labels(chosen)
-    left_out = [*(titles[strategy] for strategy in moved[MOST_PANELS:]), *(task for _, task in strata[MOST_HEATMAPS:])]
+    left_out = [
+        *(titles[strategy] for strategy in moved[MOST_STRATEGIES:]),
+        *(task for _, task in strata[MOST_HEATMAPS:]),
+    ]
     found = (_of_stratum(whole, model, task) for model, task in strata[:MOST_HEATMAPS])
     return Heatmaps(tuple(one for one in found if one.panels), tuple(left_out))
 

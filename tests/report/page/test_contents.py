@@ -13,7 +13,7 @@ from bitspec.ir.trials import Planned
 from bitspec.language.load import loads
 from bitspec.report.choices import Choice
 from bitspec.report.page.about import seeds_text
-from bitspec.report.page.contents import MOST_PANELS, Given, Report, read
+from bitspec.report.page.contents import MOST_STRATEGIES, Given, Report, read
 from bitspec.report.page.provenance import Made
 from bitspec.report.page.tables import MOST_TRIALS
 from bitspec.store.connection import ENGINE
@@ -291,11 +291,11 @@ def test_control_characters_stay_out_of_a_spec_that_is_shown(answer: Answer) -> 
 
 
 def test_heatmaps_are_of_a_few_strategies_and_the_others_are_named(answer: Answer) -> None:
-    more = "".join(f'strategy x{place} "X {place}" = bias where layer == {place}\n' for place in range(MOST_PANELS))
+    more = "".join(f'strategy x{place} "X {place}" = bias where layer == {place}\n' for place in range(MOST_STRATEGIES))
     report = report_of(answer(ASKED.replace("question", f"{more}question", 1).replace("seeds 0..2", "seeds 0")))
     assert report.heatmaps is not None
     assert [changes.chosen.tasks for changes in report.heatmaps.all] == [("builtin/cola",), ("builtin/rte",)]
-    assert [len(changes.panels) for changes in report.heatmaps.all] == [MOST_PANELS, MOST_PANELS]
+    assert [len(changes.panels) for changes in report.heatmaps.all] == [MOST_STRATEGIES, MOST_STRATEGIES]
     assert report.heatmaps.left_out == ("X 11", "X 12", "X 13", "X 14")
     assert report.heatmaps.all[0].unmoved == ("Frozen",)
 
