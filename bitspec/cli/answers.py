@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -14,6 +16,26 @@ if TYPE_CHECKING:
     from bitspec.query.answer import Answer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def uncollected(function: _Command) -> _Command:
+    """For commands that only read: nothing is collected as garbage while they run.
+
+    Their time goes into imports and into what is read, all of which lives on; to look through it for garbage takes an
+    eighth of that time, of a large study a quarter.
+    """
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return function(*args, **options)
+        finally:
+            if collects:
+                gc.enable()
+
+    return cast("_Command", run)
 
 
 def format_option(function: _Command) -> _Command:

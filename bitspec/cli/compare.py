@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bitspec.cli.answers import format_option, is_for_programs, write
+from bitspec.cli.answers import format_option, is_for_programs, uncollected, write
 from bitspec.cli.options import store_option
 
 
@@ -26,6 +26,7 @@ from bitspec.cli.options import store_option
 @click.option("--study", metavar="NAME", help="This study instead of the one that ran last.")
 @format_option
 @store_option
+@uncollected
 def command(left: str, right: str, form: str, store: Path, study: str | None, **narrowed: tuple[str, ...]) -> int:
     """Compare two strategies of a study, or two stores.
 

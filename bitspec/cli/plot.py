@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from bitspec.cli.answers import uncollected
 from bitspec.cli.options import store_option
 
 _Chart = TypeVar("_Chart", bound=Callable[..., Any])
@@ -118,6 +119,7 @@ def forest(**options: Any) -> int:
     return _plot("forest", **options)
 
 
+@uncollected
 def _plot(name: str, *, store: Path, output: Path | None, study: str | None, **options: Any) -> int:
     """Draw a chart to a file, or as text where there is none."""
     from bitspec.report.choices import Choice

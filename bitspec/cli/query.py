@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bitspec.cli.answers import format_option, write
+from bitspec.cli.answers import format_option, uncollected, write
 from bitspec.cli.main import WRONG_INPUT
 from bitspec.cli.options import store_option
 from bitspec.cli.output import print_diagnostics
@@ -47,22 +46,13 @@ def _a_number(context: click.Context, option: click.Parameter, value: float) -> 
     metavar="SECONDS",
     help="Stop the query after so long.",
 )
+@uncollected
 def command(query: str | None, form: str, store: Path, explain: bool, schema: str | None, timeout: float) -> int:
     """Ask the results a question, such as "select avg(score) by strategy"; `-` reads it from standard input.
 
     In the short form the columns after `by` come first, and `scores` is read where there is no `from`. A query with
     a `from` and no bare `by` is plain SQL. Either only reads, and reaches nothing but the store.
     """
-    collects = gc.isenabled()
-    gc.disable()  # nearly all of the time goes into imports, whose objects live on: collecting takes an eighth of it
-    try:
-        return _run(query, form, store, explain, schema, timeout)
-    finally:
-        if collects:
-            gc.enable()
-
-
-def _run(query: str | None, form: str, store: Path, explain: bool, schema: str | None, timeout: float) -> int:
     from bitspec.query import answer
     from bitspec.query.connection import StillRunningError
     from bitspec.query.running import bounded_memory

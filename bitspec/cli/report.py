@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitspec.cli.answers import uncollected
 from bitspec.cli.options import store_option
 from bitspec.diagnostics import BitspecError, error, raise_errors
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="Only this model. Repeatable.")
 @click.option("--study", metavar="NAME", help="This study instead of the one that ran last, or of SPEC's.")
 @store_option
+@uncollected
 def command(
     spec: Path | None,
     output: Path | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from bitspec.cli.answers import uncollected
 from bitspec.cli.options import seeds_of, store_option
 from bitspec.cli.output import print_diagnostics
 from bitspec.diagnostics import listed
@@ -84,6 +85,7 @@ def _check_alone(spec: Path | None, others: list[str]) -> None:
         raise click.UsageError(f"{listed(others, 'and')} {go} with a spec, and `--trial` shows a trial of a store.")
 
 
+@uncollected
 def _tell(store: Path, key: str, *, as_json: bool) -> int:
     from bitspec.report.story import read
     from bitspec.report.text import story as text

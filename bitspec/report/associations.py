@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -94,4 +95,4 @@ def _point(runs: Runs, model: str, task: str, strategy: str) -> Point | None:
     if not own:
         return None
     changes = [run.change for run in own if run.change is not None]
-    return Point(strategy, float(np.mean(changes)), float(np.mean([run.score for run in own])), len(own))
+    return Point(strategy, fmean(changes), fmean(run.score for run in own), len(own))

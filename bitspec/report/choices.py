@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final, TypeAlias, TypeVar
 from unicodedata import category
 
@@ -25,6 +27,9 @@ _CELLS: Final = (
 
 #: Kinds of characters that are none to read.
 _CONTROL: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+#: Types in which there is nothing to read.
+_NUMBERS: Final = frozenset({int, float, bool, datetime, NoneType})
 
 #: Names that a message lists.
 _LISTED: Final = 12
@@ -130,9 +135,18 @@ def asking(store: Path, answer: Callable[[Ask], T]) -> T:
 
         def ask(sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
             rows = fetch(connection, Source("<figure>", sql), parameters).rows
-            return [tuple(printable(value) for value in row) for row in rows]
+            columns = zip(*rows, strict=True)
+            return rows if all(map(_is_printable, columns)) else [tuple(map(printable, row)) for row in rows]
 
         return answer(ask)
+
+
+def _is_printable(column: tuple[Any, ...]) -> bool:
+    """Whether a column of an answer is sure to have no control characters; each text is looked at once."""
+    kinds = set(map(type, column))
+    return kinds <= _NUMBERS or (
+        kinds <= {str, NoneType} and all(value is None or value.isprintable() for value in set(column))
+    )
 
 
 def printable(value: Any) -> Any:

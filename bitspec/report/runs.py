@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bitspec.ir.study import Study
 from bitspec.report.choices import Ask, Choice, Chosen, asking, choose
@@ -19,11 +19,13 @@ _COLUMNS: Final = (
     "learning_rate", "epochs", "seconds", "device",
 )  # fmt: skip
 
-_FINISHED: Final = f"SELECT {', '.join(_COLUMNS)} FROM ({VIEWS['scores'].of_study()}) ORDER BY seed"  # noqa: S608
+_FINISHED: Final = (
+    f"SELECT {', '.join(_COLUMNS)} FROM ({VIEWS['scores'].of_study()}) WHERE model IN (SELECT unnest($2::VARCHAR[])) "  # noqa: S608
+    "AND task IN (SELECT unnest($3::VARCHAR[])) AND strategy IN (SELECT unnest($4::VARCHAR[])) ORDER BY seed"
+)
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):  # there may be a hundred thousand of them
     """A finished trial in its cell. `score` is in points; `change` is None where nothing of the base model is trained.
 
     `seconds` are those of training and evaluation; of a pack, its share of them.
@@ -93,6 +95,6 @@ def read_runs(store: Path, choice: Choice) -> Runs:
 def runs_of(ask: Ask, chosen: Chosen) -> Runs:
     """The finished runs of the cells that were chosen."""
     places = {(cells.model, cells.task, cells.strategy) for cells in chosen.cells}
-    found = (Run(*row) for row in ask(_FINISHED, (chosen.study,)))
+    found = map(Run._make, ask(_FINISHED, (chosen.study, chosen.models, chosen.tasks, chosen.strategies)))
     runs = tuple(run for run in found if (run.model, run.task, run.strategy) in places)
     return Runs(chosen, runs, read_study(ask, chosen.study))

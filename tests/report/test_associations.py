@@ -108,7 +108,7 @@ def test_on_these_tasks_alone() -> None:
 
 def test_models_have_points_of_their_own() -> None:
     nano = runs_of(loads(SPEC), by_order, moved)
-    large = tuple(replace(run, model="large", key=f"large {run.key}", score=-run.score) for run in nano.all)
+    large = tuple(run._replace(model="large", key=f"large {run.key}", score=-run.score) for run in nano.all)
     cells = (*nano.chosen.cells, *(replace(one, model="large") for one in nano.chosen.cells))
     found = association(replace(nano, all=(*nano.all, *large), chosen=replace(nano.chosen, cells=cells)), ["rte"])
     assert found.strata == (("nano", "rte"), ("large", "rte"))

@@ -155,7 +155,7 @@ def test_of_other_examples_there_is_none() -> None:
 @pytest.mark.parametrize("metric", [None, "loss"])
 def test_of_an_unknown_metric_there_is_none(metric: str | None) -> None:
     found = runs()
-    assert sampling(PREDICTED, replace(found, all=tuple(replace(run, metric=metric) for run in found.all))) is None
+    assert sampling(PREDICTED, replace(found, all=tuple(run._replace(metric=metric) for run in found.all))) is None
 
 
 def test_predictions_of_a_store(lab: Lab) -> None:

@@ -69,7 +69,7 @@ def made(
     runs = runs_of(loads(spec), score if callable(score) else by_table(score), seeds=seeds)
     shares = percents or {}
     every = tuple(
-        replace(run, model=model, score=run.score - 5 * place, percent=shares.get(run.strategy, run.percent))
+        run._replace(model=model, score=run.score - 5 * place, percent=shares.get(run.strategy, run.percent))
         for place, model in enumerate(models)
         for run in runs.all
     )
@@ -80,7 +80,7 @@ def made(
 def score_of(*values: float, percents: Sequence[float] = (), task: str = "rte") -> Score:
     shares = percents or [0.1] * len(values)
     runs = tuple(
-        replace(run_of(task, "a", seed, value), percent=share)
+        run_of(task, "a", seed, value)._replace(percent=share)
         for seed, (value, share) in enumerate(zip(values, shares, strict=True))
     )
     return Score("nano", task, "a", "A", runs, 3)

@@ -167,7 +167,7 @@ def test_panels_of_scores_are_called_by_what_they_differ_in() -> None:
 def test_the_metric_of_a_panel() -> None:
     found = made()
     assert [metric(panel) for panel in found.panels] == ["accuracy", "accuracy", None]
-    mixed = (replace(run, metric="f1" if run.seed else "accuracy") for run in found.runs.all)
+    mixed = (run._replace(metric="f1" if run.seed else "accuracy") for run in found.runs.all)
     assert [metric(panel) for panel in scores(replace(found.runs, all=tuple(mixed))).panels] == [None, None, None]
     assert metric(scores(replace(found.runs, all=())).panels[0]) is None
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bitspec.diagnostics import counted
+from bitspec.parameters.summary import percent_digits
 from bitspec.query.formats import in_json, number_text
 from bitspec.report.story import QUANTILES, Companion, Example, Predicted, Served, Story
 from bitspec.report.text.tables import aligned, padded
@@ -130,7 +131,7 @@ def _examples(story: Story) -> str:
 
 
 def _trained(story: Story) -> str:
-    percent = f" ({number_text(story.percent, None)} %)" if story.percent is not None else ""
+    percent = f" ({percent_digits(story.percent)} %)" if story.percent is not None else ""
     counts = f"{story.trainable:,} entries of the base model{percent}"
     head = f"; {story.head:,} of the head, which are not counted" if story.head is not None else ""
     change = f"; mean |Δ| {short(story.change)}" if story.change is not None else ""
