@@ -27,7 +27,7 @@ MOST_LINES: Final = len(PALETTE)
 
 #: Panels: of tasks where strategies are lines, of strategies where tasks are.
 MOST_TASKS: Final = 12
-MOST_STRATEGIES: Final = 25
+MOST_STRATEGIES: Final = 20
 
 #: Points of a line: where there are more epochs, some of them have none.
 _POINTS: Final = 20
