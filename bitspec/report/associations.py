@@ -54,6 +54,11 @@ class Association:
         """The most seeds of any point."""
         return max((point.seeds for points in self.points for point in points), default=0)
 
+    @property
+    def fewest_seeds(self) -> int:
+        """The fewest seeds of any point."""
+        return min((point.seeds for points in self.points for point in points), default=0)
+
 
 def read(store: Path, choice: Choice) -> Association:
     """Change against score in a study. Raises BitspecError if no strategy that is finished has a change."""

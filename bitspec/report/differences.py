@@ -85,6 +85,16 @@ class Difference:
         return max((len(stratum.pairs) for stratum in self.strata), default=0)
 
     @property
+    def fewest_seeds(self) -> int:
+        """The fewest seeds that any model and task has pairs for."""
+        return min((len(stratum.pairs) for stratum in self.strata), default=0)
+
+    @property
+    def is_of_itself(self) -> bool:
+        """Whether both strategies are the same trials."""
+        return all(pair.left.key == pair.right.key for stratum in self.strata for pair in stratum.pairs)
+
+    @property
     def values(self) -> list[tuple[float, ...]]:
         """Left less right for each pair, in points, by stratum."""
         return [stratum.differences for stratum in self.strata]

@@ -20,7 +20,12 @@ from bitspec.report.verdicts import Finding, Verdicts, Why, by_question, wording
 from bitspec.report.words import labels
 
 #: Why a verdict is open, as it stands beside it.
-_WHY: Final = {Why.NO_RUNS: "no runs", Why.ONE_SEED: "one seed", Why.TOO_FEW: "too few runs"}
+_WHY: Final = {
+    Why.NO_RUNS: "no runs",
+    Why.SAME_TRIALS: "the same trials",
+    Why.ONE_SEED: "one seed",
+    Why.TOO_FEW: "too few runs",
+}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,8 @@ _COLUMNS: Final = (
 
 _FINISHED: Final = (
     f"SELECT {', '.join(_COLUMNS)} FROM ({VIEWS['scores'].of_study()}) WHERE model IN (SELECT unnest($2::VARCHAR[])) "  # noqa: S608
-    "AND task IN (SELECT unnest($3::VARCHAR[])) AND strategy IN (SELECT unnest($4::VARCHAR[])) ORDER BY seed"
+    "AND task IN (SELECT unnest($3::VARCHAR[])) AND strategy IN (SELECT unnest($4::VARCHAR[])) AND isfinite(score) "
+    "ORDER BY seed"
 )
 
 
@@ -62,11 +62,11 @@ class Runs:
 
     @cached_property
     def by_place(self) -> Mapping[Place, Sequence[Run]]:
-        """The runs that differ only in their seed, by seed."""
-        found: defaultdict[Place, list[Run]] = defaultdict(list)
+        """The runs that differ only in their seed, by seed; places without a run are left out."""
+        found: dict[Place, list[Run]] = {(one.model, one.task, one.strategy): [] for one in self.chosen.cells}
         for run in self.all:
-            found[run.model, run.task, run.strategy].append(run)
-        return found
+            found.setdefault((run.model, run.task, run.strategy), []).append(run)
+        return {place: own for place, own in found.items() if own}
 
     @cached_property
     def titles(self) -> Mapping[str, str]:

@@ -80,7 +80,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Average:
-    """A strategy over all tasks of a model; `scores` are its own on each of them, `tasks` is how many they are."""
+    """A strategy over all tasks of a model; `scores` are its own on each of them, `tasks` is how many they are.
+
+    It is over the seeds that are finished on every task, so that its numbers are all of the same runs.
+    """
 
     model: str
     strategy: str
@@ -89,19 +92,14 @@ class Average:
     tasks: int
 
     @cached_property
-    def is_whole(self) -> bool:
-        """Whether every task has a run."""
-        return len(self.scores) == self.tasks and all(score.runs for score in self.scores)
-
-    @cached_property
     def mean(self) -> float | None:
-        """The mean of the tasks' means, in points; None if a task has no run."""
-        return float(np.mean([score.mean for score in self.scores])) if self.is_whole else None
+        """The mean over those seeds of the mean over tasks, in points; None without such a seed."""
+        return float(np.mean(self.values)) if self.by_seed else None
 
     @cached_property
     def by_seed(self) -> dict[int, float]:
         """The average of each seed that is finished on every task."""
-        if not self.is_whole:
+        if not self.scores or len(self.scores) < self.tasks:
             return {}
         by_task = [{run.seed: run.score for run in score.runs} for score in self.scores]
         seeds = sorted(set.intersection(*map(set, by_task)))
@@ -129,13 +127,16 @@ class Average:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """The interval of the mean over tasks; None if a task has fewer than two runs."""
-        return mean_interval([score.values for score in self.scores]) if self.is_whole else None
+        """The interval of the mean over tasks; None for fewer than two seeds."""
+        if self.seeds < 2:
+            return None
+        return mean_interval([[run.score for run in score.runs if run.seed in self.by_seed] for score in self.scores])
 
     @cached_property
     def percent(self) -> float | None:
-        """The share of the base model that is trained, in percent; None if a task has no run."""
-        return float(np.mean([score.percent for score in self.scores])) if self.is_whole else None
+        """The share of the base model that is trained, in percent; None without such a seed."""
+        shares = [run.percent for score in self.scores for run in score.runs if run.seed in self.by_seed]
+        return float(np.mean(shares)) if shares else None
 
     @cached_property
     def reported(self) -> tuple[Reported, ...]:

@@ -9,7 +9,7 @@ from bitspec.diagnostics import counted
 from bitspec.ir.study import Comparison
 from bitspec.report.associations import Association
 from bitspec.report.differences import Difference
-from bitspec.report.statistics import LEVEL, MOST_SEEDS, Interval, smallest_p
+from bitspec.report.statistics import LEVEL, MOST_SEEDS, Interval
 from bitspec.report.verdicts import Finding, Verdict, Why
 
 #: Standard errors on each side of what covers 95 % of a normal distribution.
@@ -24,14 +24,22 @@ def sentence(finding: Finding, titles: Mapping[str, str]) -> str:
     parts = [_of_difference(found, titles) if isinstance(found, Difference) else _of_association(found)]
     if finding.test is not None:
         assert finding.corrected is not None
+        margin = finding.expectation.margin if isinstance(finding.expectation, Comparison) else 0.0
+        against = f" against a difference of {signed(margin)}" if margin else ""
         several = f", {p_text(finding.corrected)} corrected for {finding.tests} tests" if finding.tests > 1 else ""
-        parts[0] += f" ({_interval(finding)}{p_text(finding.test.p)}{several})"
+        parts[0] += f" ({_interval(finding)}{p_text(finding.test.p)}{against}{several})"
     parts[0] += "."
     parts += _verdict(finding)
     if isinstance(found, Difference):
         parts += _sampling(found)
+        if finding.shares_sample and finding.test is not None:
+            parts.append(
+                "A seed draws one sample for all tasks: luck in it counts on each of them, and p may be too small."
+            )
         if found.without:
-            parts.append(f"There is no pair on {', '.join(dict.fromkeys(task for _, task in found.without))}.")
+            models = {model for model, _ in found.without} | {one.model for one in found.strata}
+            places = (f"{task} with {model}" if len(models) > 1 else task for model, task in found.without)
+            parts.append(f"There is no pair on {', '.join(dict.fromkeys(places))}.")
     return " ".join(parts)
 
 
@@ -47,7 +55,10 @@ def interval_text(interval: Interval, decimals: int = 1) -> str:
 
 def p_text(p: float) -> str:
     """A p as it is read: `p = 0.032`, `p < 0.001`."""
-    return "p < 0.001" if p < 0.001 else f"p = {min(p, 1):.2g}" if p < 0.995 else "p = 1"
+    if p < 0.001:
+        return "p < 0.001"
+    text = f"{p:.2g}" if p < 0.995 else "1"
+    return f"p = {p:.4f}" if text == "0.05" != f"{p:g}" else f"p = {text}"  # which side of it decides
 
 
 def _of_difference(found: Difference, titles: Mapping[str, str]) -> str:
@@ -55,7 +66,7 @@ def _of_difference(found: Difference, titles: Mapping[str, str]) -> str:
     size = f"{abs(found.mean):.1f}"
     over = f"{_where(found)}, {counted(found.pairs, 'pair')} of runs"
     if size == "0.0":
-        return f"{left} and {right} score alike {over}"
+        return f"{left} and {right} differ by less than 0.05 points {over}"
     return f"{left} scores {size} points {'above' if found.mean > 0 else 'below'} {right} {over}"
 
 
@@ -107,21 +118,33 @@ def _margin(finding: Finding) -> str:
 
 def _undecided(finding: Finding) -> list[str]:
     found = finding.found
+    if finding.why_open is Why.SAME_TRIALS:
+        return ["Undecided: both are the same trials."]
     if finding.why_open is Why.ONE_SEED:
-        said = "Undecided: with one seed nothing tells a difference from the luck of a run"
-        return [f"{said}; it takes at least {finding.seeds_for_any} seeds." if finding.seeds_for_any else f"{said}."]
+        return [_one_seed(finding)]
+    if finding.test is None:
+        return ["Undecided: there are too few strategies."]
+    if finding.least * finding.hurdle < LEVEL:
+        said = f"Undecided{_margin(finding)}."
+        return [said, *_needed(finding, found, found.seeds)] if isinstance(found, Difference) else [said]
+    several = f"which is not enough for {counted(finding.hurdle, 'test')}"
     if isinstance(found, Association):
-        return ["Undecided: there are too few strategies." if finding.test is None else "Undecided."]
-    least = smallest_p(found.pairs)
-    if finding.why_open is Why.TOO_FEW:
-        short = f"fewer than six none below {LEVEL:g}"
-    elif least * finding.tests >= LEVEL:
-        short = f"which is not enough for {finding.tests} tests"
-    else:
-        return ["Undecided.", *_needed(finding, found, found.seeds)]
+        short = several if finding.least < LEVEL else f"and a verdict takes less than {LEVEL:g}"
+        return [
+            f"Undecided: {counted(found.strategies, 'strategy')} cannot give a p below {finding.least:.2g}, {short}."
+        ]
+    short = several if finding.least < LEVEL else f"fewer than six none below {LEVEL:g}"
     takes = finding.seeds_for_any or 0
-    said = f"Undecided: {counted(found.pairs, 'pair')} cannot give a p below {least:.2g}, {short}"
+    said = f"Undecided: {counted(found.pairs, 'pair')} cannot give a p below {finding.least:.2g}, {short}"
     return [f"{said}; it takes at least {takes} seeds.", *_needed(finding, found, takes)]
+
+
+def _one_seed(finding: Finding) -> str:
+    found = finding.found
+    tasks = [one.task for one in found.strata if len(one.pairs) < 2] if isinstance(found, Difference) else []
+    on = f" on {', '.join(dict.fromkeys(tasks))}" if found.seeds > 1 and tasks else ""
+    takes = f"; it takes at least {finding.seeds_for_any} seeds on every task" if finding.seeds_for_any else ""
+    return f"Undecided: with one seed{on} nothing tells a difference from the luck of a run{takes}."
 
 
 def _needed(finding: Finding, found: Difference, known: int) -> list[str]:
@@ -131,7 +154,8 @@ def _needed(finding: Finding, found: Difference, known: int) -> list[str]:
     if finding.seeds_needed is None:
         return [] if found.interval is None else [f"More than {MOST_SEEDS:,} seeds would be needed to tell."]
     if finding.seeds_needed <= known:
-        return []
+        likely = "With so many seeds a difference like this is mostly found: a few more would probably tell."
+        return [] if known > found.seeds else [likely]
     return [f"If this is the true difference and spread, about {finding.seeds_needed:,} seeds would tell."]
 
 

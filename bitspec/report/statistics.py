@@ -99,8 +99,13 @@ def _signed_sums(sizes: Floats) -> Floats:
 
 
 def smallest_p(pairs: int) -> float:
-    """The smallest p that sign flips of so many pairs can give."""
-    return min(1.0, 2.0 ** (1 - pairs))
+    """The smallest p that sign flips of so many pairs, none of them zero, can give."""
+    return min(1.0, 2.0 ** (1 - pairs)) if pairs <= _ENUMERATED else 1 / (1 + _DRAWN)
+
+
+def smallest_p_of_ranks(units: int) -> float:
+    """The smallest p that permutations of so many units, none of them tied, can give."""
+    return min(1.0, 2 / math.factorial(units)) if units <= _PERMUTED else 1 / (1 + _DRAWN // 2)
 
 
 def pairs_needed(level: float) -> int:
@@ -136,35 +141,24 @@ def mean_of(strata: Sequence[Sequence[float]]) -> float:
 
 
 def seeds_needed(strata: Sequence[Sequence[float]], level: float = LEVEL) -> int | None:
-    """How many values each stratum needs for a difference such as the observed to be found, POWER of the time.
+    """How many values each stratum needs for sign flips to find a difference such as the observed, POWER of the time.
 
-    It takes the observed mean and spread for the true ones, a t test at `level` (noncentral t: Cohen 1988, chapter 2),
-    and never fewer than sign flips need. None if MOST_SEEDS do not do, or the spread is unknown.
+    It takes the observed means and spreads for the true ones. A flipped value has the variance of its square, in which
+    what strata differ in counts too: with n values each, the test at `level` asks for |mean| ≥ z √(Q / n), Q being the
+    sum of variance + mean² over strata, by their number squared (normal approximation: Cohen 1988, chapter 2). Never
+    fewer than sign flips need. None if MOST_SEEDS do not do, or the spread is unknown.
     """
     mean = abs(mean_of(strata))
     if mean == 0 or any(len(stratum) < 2 for stratum in strata):
         return None
-    from scipy.special import nctdtr, stdtrit
+    from scipy.special import ndtri
 
     count = len(strata)
-    variance = sum(float(np.var(stratum, ddof=1)) for stratum in strata) / count**2
-    fewest = max(2, math.ceil(pairs_needed(level) / count))
-    if variance == 0:
-        return fewest
-
-    def is_found(seeds: int) -> bool:
-        freedom = count * (seeds - 1)
-        critical = stdtrit(freedom, 1 - level / 2)
-        missed = float(nctdtr(freedom, mean / math.sqrt(variance / seeds), critical))
-        return math.isnan(missed) or missed <= 1 - POWER  # not a number where it is next to nothing
-
-    low, high = fewest, MOST_SEEDS
-    if not is_found(high):
-        return None
-    while low < high:  # power grows with the number of seeds
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_found(middle) else (middle + 1, high)
-    return low
+    spread = sum(float(np.var(stratum, ddof=1)) for stratum in strata) / count**2
+    flipped = spread + sum(float(np.mean(stratum)) ** 2 for stratum in strata) / count**2
+    reach = float(ndtri(1 - level / 2)) * math.sqrt(flipped) + float(ndtri(POWER)) * math.sqrt(spread)
+    needed = max(2, math.ceil(pairs_needed(level) / count), math.ceil((reach / mean) ** 2))
+    return needed if needed <= MOST_SEEDS else None
 
 
 # Several tests ------------------------------------------------------------------------------------------------------
@@ -242,7 +236,7 @@ def _permuted(together: Floats, observed: float) -> Significance:
 
 
 def _fisher(rho: float, units: int) -> Interval | None:
-    if units < 5 or abs(rho) >= 1:
+    if units < 5 or abs(rho) >= 1 - 1e-9:
         return None
     half = 1.959964 * math.sqrt(1.06 / (units - 3))
     return Interval(math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half))

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bitspec.diagnostics import BitspecError, error
+from bitspec.ir.selection import is_random
 from bitspec.ir.study import Comparison, Correlation, Expectation, Study
 from bitspec.report import statistics
 from bitspec.report.associations import Association, association
@@ -34,6 +35,7 @@ class Why(StrEnum):
     """What keeps a verdict open, before any chance comes into it."""
 
     NO_RUNS = "there are no runs to compare"
+    SAME_TRIALS = "both are the same trials"
     ONE_SEED = "one seed shows no spread"
     TOO_FEW = "there are too few runs for any verdict"
 
@@ -43,7 +45,9 @@ class Finding:
     """What came of one expectation.
 
     `found` is a Difference of a comparison, an Association of a correlation. `test` is None where there is nothing to
-    test; `corrected` is its p by Holm over all `tests` of the study.
+    test; `corrected` is its p by Holm over all `tests` of the study, `hurdle` of which are not decided without it: so
+    many times its p has to lie below LEVEL. `shares_sample`: a strategy is a sample, of which each seed draws one for
+    all tasks and models, so that pairs of one seed are not independent.
     """
 
     question: str
@@ -51,7 +55,9 @@ class Finding:
     found: Difference | Association
     test: Significance | None
     corrected: float | None = None
-    tests: int = 0
+    tests: int = 1
+    hurdle: int = 1
+    shares_sample: bool = False
 
     @property
     def strategies(self) -> set[str]:
@@ -80,17 +86,23 @@ class Finding:
     @property
     def why_open(self) -> Why | None:
         """What makes any verdict impossible, if something does."""
-        if isinstance(self.found, Difference):
-            if not self.found.strata:
-                return Why.NO_RUNS
-            if self.found.seeds < 2:
-                return Why.ONE_SEED
-            return Why.TOO_FEW if statistics.smallest_p(self.found.pairs) >= LEVEL else None
-        if not self.found.points:
+        found = self.found
+        if not (found.strata if isinstance(found, Difference) else found.points):
             return Why.NO_RUNS
-        if self.found.seeds < 2:
+        if isinstance(found, Difference) and found.is_of_itself:
+            return Why.SAME_TRIALS
+        if found.fewest_seeds < 2:
             return Why.ONE_SEED
-        return None if self.test is not None else Why.TOO_FEW
+        return Why.TOO_FEW if self.test is None or self.least >= LEVEL else None
+
+    @cached_property
+    def least(self) -> float:
+        """The smallest p that such runs could give. Only where there is a test."""
+        if isinstance(self.found, Association):
+            return statistics.smallest_p_of_ranks(self.found.strategies)
+        assert isinstance(self.expectation, Comparison)
+        beyond = self.found.beyond(self.expectation.margin)
+        return statistics.smallest_p(sum(value != 0 for stratum in beyond for value in stratum))
 
     @cached_property
     def seeds_needed(self) -> int | None:
@@ -98,14 +110,14 @@ class Finding:
         if not isinstance(self.found, Difference) or self.test is None:
             return None
         assert isinstance(self.expectation, Comparison)
-        return statistics.seeds_needed(self.found.beyond(self.expectation.margin), LEVEL / max(1, self.tests))
+        return statistics.seeds_needed(self.found.beyond(self.expectation.margin), LEVEL / self.hurdle)
 
     @property
     def seeds_for_any(self) -> int | None:
         """The fewest seeds with which sign flips could reach a verdict at all; None for a correlation."""
         if not isinstance(self.found, Difference) or not self.found.strata:
             return None
-        pairs = statistics.pairs_needed(LEVEL / max(1, self.tests))
+        pairs = statistics.pairs_needed(LEVEL / self.hurdle)
         return max(2, -(-pairs // len(self.found.strata)))
 
 
@@ -167,15 +179,17 @@ def judge(study: Study, runs: Runs, predicted: Mapping[str, Predicted] | None = 
         for question in study.questions
         for expectation in question.expectations
     ]
-    tested = [finding.test.p for finding in findings if finding.test is not None]
-    corrected = iter(statistics.holm(tested))
+    # What cannot be tested yet counts too: to finish it later must not take back a verdict.
+    corrected = statistics.holm([1.0 if finding.test is None else finding.test.p for finding in findings])
+    decided = sum(p < LEVEL for p in corrected)
     return [
         replace(
             finding,
-            corrected=None if finding.test is None else next(corrected),
-            tests=len(tested) or len(findings),
+            corrected=None if finding.test is None else p,
+            tests=len(findings),
+            hurdle=len(findings) - decided + (p < LEVEL),
         )
-        for finding in findings
+        for finding, p in zip(findings, corrected, strict=True)
     ]
 
 
@@ -190,10 +204,13 @@ def _finding(
     found: Difference | Association
     if isinstance(expectation, Correlation):
         found = association(runs, tasks)
-        has_test = found.correlation is not None and found.seeds > 1
+        has_test = found.correlation is not None and found.fewest_seeds > 1
         return Finding(question, expectation, found, found.correlation.test if has_test and found.correlation else None)
     found = difference(runs, expectation.left.name, expectation.right.name, tasks, predicted)
-    return Finding(question, expectation, found, found.test(expectation.margin) if found.seeds > 1 else None)
+    test = found.test(expectation.margin) if found.fewest_seeds > 1 and not found.is_of_itself else None
+    sides = (study.selections.get(name) for name in (found.left, found.right))
+    is_sample = any(side is not None and is_random(side, study.selections) for side in sides)
+    return Finding(question, expectation, found, test, shares_sample=is_sample and len(found.strata) > 1)
 
 
 def wording(expectation: Expectation, titles: Mapping[str, str] | None = None) -> str:

@@ -136,7 +136,6 @@ def average(found: Scores, strategy: str) -> Average:
 
 def test_an_average_over_tasks() -> None:
     found = average(made(percents={"bitfit": 0.5}), "bitfit")
-    assert found.is_whole
     assert found.by_seed == {0: 65, 1: 67, 2: 69}
     assert (found.mean, found.sd, found.seeds, found.planned, found.percent) == (67, 2, 3, 3, 0.5)
     assert found.interval is not None
@@ -144,24 +143,29 @@ def test_an_average_over_tasks() -> None:
     assert (found.interval.low, found.interval.high) == pytest.approx((67 - half, 67 + half))
 
 
-def test_an_average_is_of_the_tasks_means_and_its_runs_are_the_seeds_on_all_of_them() -> None:
+def test_an_average_is_of_the_seeds_that_are_on_every_task() -> None:
     found = average(made(), "gammas")
-    assert found.mean == (56 + 63) / 2
     assert found.by_seed == {1: (57 + 61) / 2}
-    assert (found.values, found.seeds, found.sd) == ((59,), 1, None)
-    assert found.interval is not None  # two runs on each task
+    assert (found.values, found.seeds, found.mean, found.sd) == ((59,), 1, 59, None)
+    assert found.interval is None  # there are two runs on each task, but one seed on both
+
+
+def test_the_interval_of_an_average_is_of_the_same_runs() -> None:
+    found = average(made({("bitfit", "cola"): (60, 62, 64), ("bitfit", "rte"): (70, 72)}), "bitfit")
+    assert (found.seeds, found.mean) == (2, 66)
+    assert found.interval is not None
+    assert (found.interval.low + found.interval.high) / 2 == pytest.approx(66)
 
 
 def test_an_average_lacks_everything_without_a_run_on_some_task() -> None:
     found = average(made({("bitfit", "cola"): (60, 62)}), "bitfit")
-    assert not found.is_whole
     assert (found.mean, found.sd, found.interval, found.percent) == (None, None, None, None)
     assert (found.by_seed, found.seeds, found.planned) == ({}, 0, 3)
 
 
-def test_tasks_that_share_no_seed_have_an_average_without_runs() -> None:
+def test_tasks_that_share_no_seed_have_no_average() -> None:
     found = average(made({("bitfit", "cola"): (60,), ("bitfit", "rte"): (None, 70)}), "bitfit")
-    assert (found.mean, found.seeds, found.values) == (65, 0, ())
+    assert (found.mean, found.seeds, found.values) == (None, 0, ())
 
 
 # Reported elsewhere -------------------------------------------------------------------------------------------------
@@ -265,7 +269,7 @@ def test_a_task_that_a_model_does_not_have_is_no_panel() -> None:
     cells = tuple(one for one in whole.runs.chosen.cells if (one.model, one.task) != ("large", "cola"))
     found = scores(replace(whole.runs, chosen=replace(whole.runs.chosen, cells=cells)))
     assert places(found.panels)[3:] == [("large", "rte"), ("large", None)]
-    assert [one.is_whole for one in found.averages] == [True] * 3 + [False] * 3
+    assert [one.mean is None for one in found.averages] == [False] * 3 + [True] * 3
 
 
 def test_averages_sum_up() -> None:

@@ -162,7 +162,7 @@ def test_change_against_score() -> None:
     assert said.startswith(
         "Spearman's correlation of change and score is 1.00 over 3 strategies, averaged over 3 tasks"
     )
-    assert said.endswith("Undecided.")
+    assert said.endswith("Undecided: 3 strategies cannot give a p below 0.33, and a verdict takes less than 0.05.")
     (single,) = judge(study, runs_of(study, score, lambda _t, strategy, _s: 0.1 * order.get(strategy, 0), range(1)))
     assert (single.test, single.why_open) == (None, Why.ONE_SEED)
 

@@ -89,7 +89,7 @@ def test_a_mark_is_the_mean_at_its_share() -> None:
     found = {row["strategy"]: row for row in marks(chart, panel)}
     assert {name: (row["percent"], row["mean"], row["n"]) for name, row in found.items()} == {
         "Frozen": ("0", 50, "3"),
-        "Gammas": ("0.0200", 59.5, "1 of 3"),
+        "Gammas": ("0.0200", 59, "1 of 3"),
         "BitFit": ("0.100", 67, "3"),
     }
     assert (found["Gammas"]["share"], found["BitFit"]["share"]) == (0.02, 0.1)

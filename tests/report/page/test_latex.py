@@ -17,7 +17,7 @@ from bitspec.report.page.latex import as_latex
 from bitspec.report.page.output import folder_of, save
 from tests.report.page.conftest import REPORTED, report_of
 
-ENGINES = ("pdflatex", "xelatex", "lualatex")
+ENGINES = ("pdflatex", *(pytest.param(engine, marks=pytest.mark.slow) for engine in ("xelatex", "lualatex")))
 
 
 def uncommented(text: str) -> str:

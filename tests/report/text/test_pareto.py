@@ -41,7 +41,7 @@ average: the mean of the tasks' means; its runs are the seeds that are finished 
 average over 2 tasks
 strategy  % trained       n   mean    sd   95 % interval  front
 Frozen            0       3  50.00  0.00  50.00 to 50.00    yes
-Gammas         0.02  1 of 3  59.50        52.58 to 66.42    yes
+Gammas         0.02  1 of 3  59.00                          yes
 BitFit     0.123457       3  67.00  2.00  64.73 to 69.27    yes
 """
     )
