@@ -85,7 +85,7 @@ def table_notes(report: Report, table: Table) -> list[str]:
     if any(cell.is_best for row in table.rows for cell in row.cells):
         notes.append("Bold: the highest mean of a column, which is no verdict.")
     if len(table.columns) > 1:
-        notes.append("Average: the mean of the tasks' means; its standard deviation is that of the seeds' averages.")
+        notes.append("Average: the mean over the tasks, of the seeds that are finished on every one of them.")
     heads = sorted({run.head for run in report.runs.all if run.model == table.model})
     if heads and heads[-1]:
         size = f"{heads[0]:,}" if heads[0] == heads[-1] else f"{heads[0]:,} to {heads[-1]:,}"
