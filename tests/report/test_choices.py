@@ -129,3 +129,16 @@ def test_the_parameters_of_a_question_are_no_part_of_it(store: Path) -> None:
         return ask("SELECT $1, $2", ("'; DROP TABLE studies", 3))
 
     assert asking(store, answer) == [("'; DROP TABLE studies", 3)]
+
+
+def test_a_title_that_several_strategies_have_names_none(fill: Fill) -> None:
+    store = fill(SMALL.replace('"Rand bias"', '"BitFit"'))
+    with pytest.raises(BitspecError) as found:
+        chosen(store, Choice(strategies=("BitFit",)))
+    (diagnostic,) = found.value.diagnostics
+    assert (diagnostic.code, diagnostic.help) == ("ambiguous-name", "give the name of one of them")
+    assert diagnostic.message == "`BitFit` is the title of `bitfit` and `sample` in the study `moved`"
+
+
+def test_line_separators_are_control_characters_too() -> None:
+    assert printable("a\u2028b\u2029c") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"

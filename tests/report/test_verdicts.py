@@ -15,7 +15,7 @@ from bitspec.language.load import loads
 from bitspec.report.choices import Choice
 from bitspec.report.differences import Difference, Predicted, difference
 from bitspec.report.scores import read as read_scores
-from bitspec.report.sentences import count_verdicts, sentence
+from bitspec.report.sentences import count_verdicts, p_text, sentence
 from bitspec.report.verdicts import Finding, Verdict, Why, judge, wording
 from bitspec.report.verdicts import read as read_verdicts
 from tests.report.made import runs_of
@@ -259,3 +259,69 @@ def test_the_published_table_decides_nothing(lab: Lab) -> None:
     assert len(findings) == 12
     assert {finding.verdict for finding in findings} == {Verdict.UNDECIDED}
     assert {finding.why_open for finding in findings} == {Why.ONE_SEED}
+
+
+def test_a_task_with_one_seed_keeps_a_comparison_open() -> None:
+    def score(task: str, strategy: str, seed: int) -> float | None:
+        return None if task == "mrpc" and seed else 60 + 5 * (strategy == "a") + 0.1 * seed
+
+    finding = one("a > b", score)
+    assert (finding.test, finding.verdict, finding.why_open) == (None, Verdict.UNDECIDED, Why.ONE_SEED)
+    assert "Undecided: with one seed on mrpc nothing tells a difference from the luck of a run" in sentence(finding, {})
+
+
+def test_the_same_trials_are_not_compared() -> None:
+    study = loads(SPEC.replace("EXPECT", "expect a >= b - 1.0"))
+    keys = {
+        (task, name, seed): f"{task} {seed}" for task in ("cola", "mrpc", "rte") for name in "ab" for seed in range(5)
+    }
+    (finding,) = judge(study, runs_of(study, lambda *_: 60.0, keys=keys))
+    assert (finding.test, finding.why_open) == (None, Why.SAME_TRIALS)
+    assert "Undecided: both are the same trials." in sentence(finding, {})
+
+
+def test_what_cannot_be_tested_yet_counts_in_the_correction() -> None:
+    study = loads(SPEC.replace("EXPECT", "expect a > b expect a > frozen"))
+
+    def score(_task: str, strategy: str, seed: int) -> float | None:
+        return None if strategy == "frozen" else 60 + 5 * (strategy == "a") + 0.1 * seed
+
+    tested, untested = judge(study, runs_of(study, score, seeds=range(2)))
+    assert tested.test is not None
+    assert tested.test.p == 2 / 2**6
+    assert (tested.corrected, tested.tests, untested.corrected) == (4 / 2**6, 2, None)
+
+
+def test_what_is_decided_already_is_no_hurdle_for_others() -> None:
+    study = loads(SPEC.replace("EXPECT", "expect a > b expect c > b on rte"))
+
+    def score(_task: str, strategy: str, seed: int) -> float:
+        leads = {"a": 5.0, "c": 1.0 if seed else -1.0}
+        return 60 + leads.get(strategy, 0.0)
+
+    decided, open_one = judge(study, runs_of(study, score, seeds=range(6)))
+    assert (decided.verdict, decided.hurdle) == (Verdict.SUPPORTED, 2)
+    assert (open_one.verdict, open_one.hurdle) == (Verdict.UNDECIDED, 1)
+    assert "not enough for" not in sentence(open_one, {})  # six pairs are, now that the other is decided
+
+
+def test_a_sample_is_one_for_all_tasks() -> None:
+    spec = SPEC.replace('strategy c "Third"  = bias | gamma', "strategy c = rand(bias, 10)")
+    study = loads(spec.replace("EXPECT", "expect a > c expect a > b expect a > c on rte"))
+    across, other, single = judge(study, runs_of(study, lead(5.0)))
+    assert [one.shares_sample for one in (across, other, single)] == [True, False, False]
+    assert sentence(across, {}).endswith("luck in it counts on each of them, and p may be too small.")
+    assert "sample for all tasks" not in sentence(other, {}) + sentence(single, {})
+
+
+def test_a_margin_is_what_p_is_held_against() -> None:
+    assert "against a difference of −1.0" in sentence(one("b >= c - 1.0", lead(0.0)), {})
+    assert "against a difference" not in sentence(one("b >= c", lead(0.0)), {})
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0004, "p < 0.001"), (0.0498, "p = 0.0498"), (0.0502, "p = 0.0502"), (0.05, "p = 0.05"), (0.999, "p = 1")],
+)
+def test_a_p_says_on_which_side_of_the_level_it_lies(p: float, text: str) -> None:
+    assert p_text(p) == text
