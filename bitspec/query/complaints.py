@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
@@ -15,6 +15,10 @@ _READS_ONLY = "a query only reads the store: write a `select`"
 
 #: What the short form calls otherwise than SQL.
 _IN_SQL = {"sd": "stddev", "n": "count(*)", "se": "stddev(x) / sqrt(count(x))", "ci95": "the short form has it"}
+
+
+#: What DuckDB raises where a file is not what it should be.
+_DAMAGE: Final = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
 
 
 def complaint(source: Source, problem: duckdb.Error) -> Diagnostic:
@@ -31,6 +35,10 @@ def complaint(source: Source, problem: duckdb.Error) -> Diagnostic:
             "refused", "a query cannot reach files, the network or extensions", span,
             help="`bitspec query --schema` lists what it can read",
         )  # fmt: skip
+    if isinstance(problem, _DAMAGE):
+        first = message.partition("\n")[0]
+        return error("store-broken", f"the store's database is damaged: {first}", None,
+                     help="put a copy of it back, or choose another store with `--store`")  # fmt: skip
     if "read-only mode" in message or "read only mode" in message:
         return error("refused", "a query cannot change the store", span, help=_READS_ONLY)
     if "configuration has been locked" in message:

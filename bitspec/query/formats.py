@@ -56,6 +56,13 @@ _LATEX: Final = {
     "[": "{[}",  # at the start of a row it would be an argument of the `\\` before it, as would a star
     "*": "{*}",
     "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "Δ": r"$\Delta$",
+    "ρ": r"$\rho$",
+    "≈": r"$\approx$",
+    "…": r"\ldots{}",
 }
 
 

@@ -18,6 +18,9 @@ _PREFIXES: Final = {"bias": "b_", "gamma": "g_", "matrix": "W_", "embedding": ""
 #: Rows that a panel shows; a model whose roles are unknown has a row for each tensor.
 MOST_ROWS: Final = 40
 
+#: Strategies that a message names.
+MOST_NAMED: Final = 6
+
 #: Panels of a figure; and how many it has where there are more, as it is not the whole then anyway.
 MOST_PANELS: Final = 45
 FEW_PANELS: Final = 20
@@ -147,9 +150,9 @@ def changes(ask: Ask, chosen: Chosen, *, trained_only: bool = False) -> Changes:
             runs = 1 if trained_only else cells.finished
             panels.append(Panel(cells, layers[cells.model], _rows(tensors, runs, layers[cells.model])))
     if not panels:
-        message = (
-            f"{', '.join(f'`{title}`' for title in unmoved)} trained nothing of the base model, so nothing changed"
-        )
+        names = ", ".join(f"`{title}`" for title in list(unmoved)[:MOST_NAMED])
+        more = f" and {len(unmoved) - MOST_NAMED:,} others" if len(unmoved) > MOST_NAMED else ""
+        message = f"{names}{more} trained nothing of the base model, so nothing changed"
         raise BitspecError(error("nothing-trained", message, help="choose other strategies with `--strategy`"))
     return Changes(chosen, tuple(panels), tuple(unmoved), tuple(unfinished), trained_only)
 

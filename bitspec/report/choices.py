@@ -32,7 +32,7 @@ _CONTROL: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NUMBERS: Final = frozenset({int, float, bool, datetime, NoneType})
 
 #: Names that a message lists.
-_LISTED: Final = 12
+_LISTED: Final = 20
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,8 @@ class Row:
     def verdict(self) -> str:
         """The verdict, and what keeps it open if that is no chance: `undecided (one seed)`."""
         why = self.finding.why_open
+        if why is Why.TOO_FEW and self.is_correlation:
+            return f"{self.finding.verdict} (too few strategies)"
         return f"{self.finding.verdict}" + ("" if why is None else f" ({_WHY[why]})")
 
 

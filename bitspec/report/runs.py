@@ -18,8 +18,11 @@ _COLUMNS: Final = (
     "learning_rate", "epochs", "seconds", "device",
 )  # fmt: skip
 
+#: A change that is no number is none, and a trial without a score is no run.
+_SELECTED: Final = ", ".join(_COLUMNS).replace("change", "CASE WHEN isfinite(change) THEN change END")
+
 _FINISHED: Final = (
-    f"SELECT {', '.join(_COLUMNS)} FROM ({VIEWS['scores'].of_study()}) WHERE model IN (SELECT unnest($2::VARCHAR[])) "  # noqa: S608
+    f"SELECT {_SELECTED} FROM ({VIEWS['scores'].of_study()}) WHERE model IN (SELECT unnest($2::VARCHAR[])) "  # noqa: S608
     "AND task IN (SELECT unnest($3::VARCHAR[])) AND strategy IN (SELECT unnest($4::VARCHAR[])) AND isfinite(score) "
     "ORDER BY seed"
 )

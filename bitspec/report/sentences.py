@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from bitspec.diagnostics import counted
 from bitspec.ir.study import Comparison
 from bitspec.report.associations import Association
 from bitspec.report.differences import Difference
-from bitspec.report.statistics import LEVEL, MOST_SEEDS, Interval
+from bitspec.report.statistics import FEWEST_UNITS, LEVEL, MOST_SEEDS, Interval
 from bitspec.report.verdicts import Finding, Verdict, Why
 
 #: Standard errors on each side of what covers 95 % of a normal distribution.
@@ -64,26 +64,27 @@ def p_text(p: float) -> str:
 def _of_difference(found: Difference, titles: Mapping[str, str]) -> str:
     left, right = titles.get(found.left, found.left), titles.get(found.right, found.right)
     size = f"{abs(found.mean):.1f}"
-    over = f"{_where(found)}, {counted(found.pairs, 'pair')} of runs"
+    where = _where((stratum.model, stratum.task) for stratum in found.strata)
+    over = f"{where}, {counted(found.pairs, 'pair')} of runs"
     if size == "0.0":
         return f"{left} and {right} differ by less than 0.05 points {over}"
     return f"{left} scores {size} points {'above' if found.mean > 0 else 'below'} {right} {over}"
 
 
-def _where(found: Difference) -> str:
-    tasks = list(dict.fromkeys(stratum.task for stratum in found.strata))
-    models = list(dict.fromkeys(stratum.model for stratum in found.strata))
-    on = f"on {tasks[0]}" if len(tasks) == 1 else f"on average over {len(tasks)} tasks"
+def _where(strata: Iterable[tuple[str, str]], average: str = "on average over") -> str:
+    models, tasks = (list(dict.fromkeys(names)) for names in zip(*strata, strict=True))
+    on = f"on {tasks[0]}" if len(tasks) == 1 else f"{average} {len(tasks)} tasks"
     return on if len(models) == 1 else f"{on} and {len(models)} models"
 
 
 def _of_association(found: Association) -> str:
-    over = f"over {counted(found.strategies, 'strategy')}"
-    over += f", averaged over {counted(len(found.strata), 'task')}" if len(found.strata) > 1 else ""
+    of = counted(found.strategies, "strategy")
     if found.correlation is None:
-        return f"Change and score of {over.removeprefix('over ')} have no ranks to compare"
+        return f"Change and score of {of} cannot be ranked"
+    ranked = [place for place, rho in zip(found.strata, found.correlation.strata, strict=True) if rho is not None]
+    tied = "" if len(ranked) == len(found.strata) else ", as elsewhere all scores or changes are equal"
     rho = f"{found.correlation.mean:.2f}".replace("-", "−")
-    return f"Spearman's correlation of change and score is {rho} {over}"
+    return f"Spearman's correlation of change and score is {rho} over {of}, {_where(ranked, 'averaged over')}{tied}"
 
 
 def _interval(finding: Finding) -> str:
@@ -122,12 +123,16 @@ def _undecided(finding: Finding) -> list[str]:
         return ["Undecided: both are the same trials."]
     if finding.why_open is Why.ONE_SEED:
         return [_one_seed(finding)]
-    if finding.test is None:
-        return ["Undecided: there are too few strategies."]
+    if isinstance(found, Association) and finding.test is None:
+        few = found.strategies < FEWEST_UNITS
+        return [f"Undecided: {'there are too few strategies' if few else 'all changes or all scores are equal'}."]
+    if not finding.differing:
+        return ["Undecided: no pair differs."]
     if finding.least * finding.hurdle < LEVEL:
         said = f"Undecided{_margin(finding)}."
         return [said, *_needed(finding, found, found.seeds)] if isinstance(found, Difference) else [said]
-    several = f"which is not enough for {counted(finding.hurdle, 'test')}"
+    open_ones = " that are open" if finding.hurdle < finding.tests else ""
+    several = f"which is not enough for {counted(finding.hurdle, 'test')}{open_ones}"
     if isinstance(found, Association):
         short = several if finding.least < LEVEL else f"and a verdict takes less than {LEVEL:g}"
         return [
@@ -135,8 +140,10 @@ def _undecided(finding: Finding) -> list[str]:
         ]
     short = several if finding.least < LEVEL else f"fewer than six none below {LEVEL:g}"
     takes = finding.seeds_for_any or 0
-    said = f"Undecided: {counted(found.pairs, 'pair')} cannot give a p below {finding.least:.2g}, {short}"
-    return [f"{said}; it takes at least {takes} seeds.", *_needed(finding, found, takes)]
+    pairs = counted(finding.differing, "pair") + ("" if finding.differing == found.pairs else " that differ")
+    said = f"Undecided: {pairs} cannot give a p below {finding.least:.2g}, {short}"
+    more = f"; it takes at least {takes} seeds" if takes > found.seeds else ""
+    return [f"{said}{more}.", *_needed(finding, found, max(takes, found.seeds))]
 
 
 def _one_seed(finding: Finding) -> str:

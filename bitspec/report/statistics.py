@@ -30,6 +30,9 @@ MOST_SEEDS: Final = 1000
 #: Values whose sign flips are enumerated: both halves of them are, and then put together.
 _ENUMERATED: Final = 36
 
+#: Units that can be ranked against each other at all.
+FEWEST_UNITS: Final = 3
+
 #: Units whose permutations are enumerated: 7! of them.
 _PERMUTED: Final = 7
 
@@ -187,7 +190,7 @@ def rank_correlation(left: Floats, right: Floats) -> Correlation | None:
     fewer than three units, or all ranks of all strata are tied.
     """
     units = left.shape[1]
-    if units < 3:
+    if units < FEWEST_UNITS:
         return None
     first, second = _standardised_ranks(left), _standardised_ranks(right)
     there = np.asarray(first.any(axis=1) & second.any(axis=1))

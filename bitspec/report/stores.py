@@ -26,7 +26,8 @@ _TRIALS: Final = (
     "list(hash(score.score, score.best_score, score.best_epoch, score.loss, score.change, score.trainable, score.head, "
     "score.metrics::VARCHAR) ORDER BY score.seed), "
     "list(hash(trial.device, trial.threads, trial.pack::VARCHAR) ORDER BY score.seed) "
-    f"FROM ({VIEWS['scores'].of_study()}) AS score JOIN trials AS trial ON trial.key = score.key GROUP BY ALL"
+    f"FROM ({VIEWS['scores'].of_study()}) AS score JOIN trials AS trial ON trial.key = score.key "
+    "WHERE isfinite(score.score) GROUP BY ALL"
 )
 
 #: Names that a message lists.

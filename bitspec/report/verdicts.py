@@ -100,9 +100,15 @@ class Finding:
         """The smallest p that such runs could give. Only where there is a test."""
         if isinstance(self.found, Association):
             return statistics.smallest_p_of_ranks(self.found.strategies)
+        return statistics.smallest_p(self.differing)
+
+    @property
+    def differing(self) -> int:
+        """How many pairs differ, from the margin where there is one; of a correlation, its strategies."""
+        if isinstance(self.found, Association):
+            return self.found.strategies
         assert isinstance(self.expectation, Comparison)
-        beyond = self.found.beyond(self.expectation.margin)
-        return statistics.smallest_p(sum(value != 0 for stratum in beyond for value in stratum))
+        return sum(value != 0 for stratum in self.found.beyond(self.expectation.margin) for value in stratum)
 
     @cached_property
     def seeds_needed(self) -> int | None:

@@ -43,6 +43,17 @@ def test_a_page(bitspec: Bitspec) -> None:
     assert "bitspec report -o report.html" in text
 
 
+@pytest.mark.usefixtures("store")
+def test_figures_of_an_earlier_report_do_not_stay(bitspec: Bitspec) -> None:
+    Path("x-charts").mkdir()
+    for name in ("question-9.svg", "heatmap-7.svg", "mine.svg", "bars.pdf"):
+        Path("x-charts", name).write_text("", "utf-8")
+    assert bitspec("report", "-o", "x.md", "--task", "rte").code == 0
+    there = {picture.name for picture in Path("x-charts").iterdir()}
+    assert {"mine.svg", "bars.pdf", "bars.svg"} <= there
+    assert not there & {"question-9.svg", "heatmap-7.svg"}
+
+
 @pytest.mark.parametrize(("name", "ending", "start"), [("a/x.md", ".svg", b"<svg"), ("a/x.tex", ".pdf", b"%PDF")])
 @pytest.mark.usefixtures("store")
 def test_figures_lie_beside_a_text(bitspec: Bitspec, name: str, ending: str, start: bytes) -> None:

@@ -73,13 +73,13 @@ def test_what_is_planned_and_not_finished_is_counted(fill: Fill) -> None:
 
 
 def test_many_names_are_counted_and_not_listed(fill: Fill) -> None:
-    spec = SMALL.replace("seeds 0, 1", "seeds 0") + "for n in 1..9 { strategy s_$n = rand(bias, $n) }"
+    spec = SMALL.replace("seeds 0, 1", "seeds 0") + "for n in 1..20 { strategy s_$n = rand(bias, $n) }"
     folder = fill(spec, skip=lambda cell: cell.trial.strategy != "frozen")
     with pytest.raises(BitspecError) as caught:
         chosen(folder, Choice(strategies=("nothing like it",)))
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.message == "there is no strategy called `nothing like it` in the study `moved`"
-    assert diagnostic.help == "there are 13 of them"
+    assert diagnostic.help == "there are 24 of them"
 
 
 def test_nothing_finished_of_what_was_chosen(fill: Fill) -> None:

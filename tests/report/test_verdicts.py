@@ -325,3 +325,31 @@ def test_a_margin_is_what_p_is_held_against() -> None:
 )
 def test_a_p_says_on_which_side_of_the_level_it_lies(p: float, text: str) -> None:
     assert p_text(p) == text
+
+
+def test_pairs_that_do_not_differ_are_said_so() -> None:
+    finding = one("a > b", lambda *_: 60.0)
+    assert (finding.differing, finding.verdict) == (0, Verdict.UNDECIDED)
+    assert "Undecided: no pair differs." in sentence(finding, {})
+    some = one("a > b", lambda task, strategy, _: 60 + 5.0 * (strategy == "a" and task == "rte"))
+    assert some.differing == 5
+    assert "Undecided: 5 pairs that differ cannot give a p below 0.062, fewer than six none below 0.05." in sentence(
+        some, {}
+    )
+
+
+def test_a_correlation_says_over_which_tasks_it_is() -> None:
+    order = {"a": 1, "b": 2, "c": 3}
+
+    def score(task: str, strategy: str, seed: int) -> float:
+        return 60.0 if task == "mrpc" else 50 + 3 * order.get(strategy, 0) + 0.1 * seed
+
+    study = loads(SPEC.replace("EXPECT", "expect change correlates with score"))
+    (finding,) = judge(study, runs_of(study, score, lambda _task, strategy, _seed: 0.1 * order.get(strategy, 0)))
+    assert "over 3 strategies, averaged over 2 tasks, as elsewhere all scores or changes are equal" in sentence(
+        finding, {}
+    )
+    (tied,) = judge(study, runs_of(study, lambda *_: 60.0, lambda *_: 0.1))
+    assert sentence(tied, {}) == (
+        "Change and score of 3 strategies cannot be ranked. Undecided: all changes or all scores are equal."
+    )

@@ -62,7 +62,7 @@ class _Axes:
 
     def share(self, standing: Standing) -> float:
         """The place of a strategy on the axis of shares, in percent."""
-        return standing.percent or self.nothing
+        return standing.percent if standing.percent is not None and standing.percent > 0 else self.nothing
 
     @property
     def gap(self) -> float:

@@ -71,10 +71,11 @@ def seeds_text(seeds: Iterable[int]) -> str:
 
 def _what(runs: Runs) -> str:
     chosen = runs.chosen
+    each = "each of " if len(chosen.strategies) > 1 else ""
     model = "the model " if len(chosen.models) == 1 else "the models "
     return (
         f"This study fine-tunes {model}{few(chosen.models, 'model')} on {few(chosen.tasks, 'task')} with "
-        f"{counted(len(chosen.strategies), 'strategy')}, each of which trains a part of the parameters and leaves all "
+        f"{counted(len(chosen.strategies), 'strategy')}, {each}which trains a part of the parameters and leaves all "
         f"others as they were, and with {seeds_text(run.seed for run in runs.all)}."
     )
 

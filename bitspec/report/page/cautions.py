@@ -81,6 +81,16 @@ def open_cells(ask: Ask, runs: Runs, remedy: str) -> list[Caution]:
     return cautions
 
 
+def without_score(runs: Runs) -> list[Caution]:
+    """Trials that are finished without a number for a score, and so stand in nothing."""
+    lines = []
+    for cells in runs.chosen.cells:
+        lacking = cells.finished - len(runs.at(cells.model, cells.task, cells.strategy))
+        if lacking:
+            lines.append(f"{_named(runs, (cells.model, cells.task, cells.strategy))}: {counted(lacking, 'run')}")
+    return [_caution("Finished runs have a score that is no number, and are left out.", lines)] if lines else []
+
+
 def one_seed(runs: Runs, remedy: str) -> list[Caution]:
     """Strategies with a single run on a task, where no verdict can be."""
     single = [place for place, own in runs.by_place.items() if len(own) == 1]

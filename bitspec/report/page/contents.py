@@ -142,6 +142,7 @@ def _read(ask: Ask, choice: Choice, made: Made, given: Given | None, parse: Pars
         heatmaps=_heatmaps(ask, runs),
         cautions=(
             *cautions.open_cells(ask, runs, remedy),
+            *cautions.without_score(runs),
             *cautions.one_seed(runs, remedy),
             *(_of_spec(ask, choice, study, remedy) if given is not None else ()),
             *cautions.other_settings(study, runs, trained),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +13,9 @@ from bitspec.report.page.contents import Report
 
 #: The endings of a report, and those of its figures; a page has its figures in itself.
 FORMS: Final[Mapping[str, str | None]] = MappingProxyType({".html": None, ".md": ".svg", ".tex": ".pdf"})
+
+#: The names that figures have.
+_FIGURE: Final = re.compile(r"question-\d+|bars|pareto|curves|scatter|heatmap-\d+")
 
 
 def check_form(path: Path) -> None:
@@ -31,10 +34,11 @@ def save(report: Report, path: Path) -> None:
     drawn = figures(report)
     form = path.suffix.lower()
     folder = folder_of(path)
-    for figure in drawn.all:
-        if (of_figure := FORMS[form]) is not None:
-            picture = charts.FORMS[of_figure](figure.chart, figure.heading)
-            charts.write(path.parent / folder / f"{figure.name}{of_figure}", picture)
+    if (of_figure := FORMS[form]) is not None:
+        pictures = {f"{figure.name}{of_figure}": figure for figure in drawn.all}
+        for name, figure in pictures.items():
+            charts.write(path.parent / folder / name, charts.FORMS[of_figure](figure.chart, figure.heading))
+        _clear(path.parent / folder, of_figure, pictures)
     if form == ".html":
         from bitspec.report.page.html import as_html
 
@@ -48,6 +52,13 @@ def save(report: Report, path: Path) -> None:
 
         text = as_latex(report, drawn, folder)
     charts.write(path, text.encode())
+
+
+def _clear(folder: Path, ending: str, kept: Collection[str]) -> None:
+    """Remove what an earlier report left: figures that this one does not have."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        if _FIGURE.fullmatch(file.stem) and file.suffix == ending and file.name not in kept:
+            file.unlink()
 
 
 def folder_of(path: Path) -> str:

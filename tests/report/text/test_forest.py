@@ -41,7 +41,7 @@ def test_numbers(asked: Path) -> None:
     assert rows["BitFit > Gammas"][-2:] == ["+9.6", "+9.6"]  # each task
     assert "+9.6" in rows["BitFit > Gammas"][4]
     assert rows["Gammas > Frozen on rte"][5:10] == ["undecided", "(too", "few", "runs)", "+10.0"]
-    assert rows["change correlates with score"][4:9] == ["undecided", "(too", "few", "runs)", "0.80"]
+    assert rows["change correlates with score"][4:9] == ["undecided", "(too", "few", "strategies)", "0.80"]
     assert "validation set 95 %" in text
 
 
