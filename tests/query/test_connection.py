@@ -16,7 +16,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from bitspec.diagnostics import BitspecError
+from bitspec.diagnostics import BitspecError, Source
+from bitspec.query.complaints import complaint
 from bitspec.query.connection import CONFIGURATION, StillRunningError, connect, database
 
 #: The user id that owns nothing.
@@ -215,3 +216,10 @@ def test_the_configuration_stays(store: Path, name: str) -> None:
         for statement in (f"SET {name} = true", f"SET GLOBAL {name} = '1'", f"RESET {name}"):
             with pytest.raises(duckdb.Error):
                 connection.execute(statement)
+
+
+@pytest.mark.parametrize("kind", [duckdb.IOException, duckdb.SerializationException, duckdb.FatalException])
+def test_damage_that_shows_only_while_it_is_read(kind: type[duckdb.Error]) -> None:
+    found = complaint(Source("<query>", "select 1 from scores"), kind("Could not read enough bytes\nmore"))
+    assert (found.code, found.span) == ("store-broken", None)
+    assert found.message.startswith("the store's database is damaged: Could not read enough bytes")
