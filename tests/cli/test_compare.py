@@ -11,19 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bitspec.store.store import Store
 from tests.cli.conftest import Bitspec
-from tests.report.conftest import ASKED, asked_result
-from tests.store.conftest import Lab
+from tests.report.conftest import filled_store
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store with a finished study."""
-    lab = Lab(Store(tmp_path_factory.mktemp("compared") / "store"))
-    for cell in lab.begin(ASKED):
-        lab.record(cell, **asked_result(cell))
-    return lab.store.folder
+    return filled_store(tmp_path_factory.mktemp("compared") / "store")
 
 
 @pytest.fixture

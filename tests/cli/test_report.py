@@ -9,20 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bitspec.store.store import Store
 from tests.cli.conftest import Bitspec
-from tests.report.conftest import asked_result
+from tests.report.conftest import filled_store
 from tests.report.page.conftest import REPORTED
-from tests.store.conftest import Lab
 
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store with a finished study."""
-    lab = Lab(Store(tmp_path_factory.mktemp("reports") / "store"))
-    for cell in lab.begin(REPORTED):
-        lab.record(cell, **asked_result(cell))
-    return lab.store.folder
+    return filled_store(tmp_path_factory.mktemp("reports") / "store", REPORTED)
 
 
 @pytest.fixture

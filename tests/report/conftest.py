@@ -148,13 +148,18 @@ def asked_result(cell: Planned) -> dict[str, Any]:
     }
 
 
+def filled_store(folder: Path, spec: str = ASKED) -> Path:
+    """A new store in which such trials of a spec are finished, and its folder."""
+    lab = Lab(Store(folder))
+    for cell in lab.begin(spec):
+        lab.record(cell, **asked_result(cell))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store in which ASKED is finished; for reading."""
-    lab = Lab(Store(tmp_path_factory.mktemp("asked") / "store"))
-    for cell in lab.begin(ASKED):
-        lab.record(cell, **asked_result(cell))
-    return lab.store.folder
+    return filled_store(tmp_path_factory.mktemp("asked") / "store")
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 from bitspec.report.page.contents import Report
 from bitspec.report.page.figures import figures
 from bitspec.report.page.output import save
-from bitspec.store.store import Store
-from tests.report.conftest import asked_result
+from tests.report.conftest import filled_store
 from tests.report.page.conftest import HOSTILE, REPORTED, hostile, report_of
-from tests.store.conftest import Lab
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -68,14 +66,7 @@ def open_page(browser: Browser, folder: Path, report: Report, width: int = 1280)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return filled(tmp_path_factory.mktemp("shown") / "store", REPORTED)
-
-
-def filled(folder: Path, spec: str) -> Path:
-    lab = Lab(Store(folder))
-    for cell in lab.begin(spec):
-        lab.record(cell, **asked_result(cell))
-    return folder
+    return filled_store(tmp_path_factory.mktemp("shown") / "store", REPORTED)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +159,7 @@ def test_it_prints(opened: Opened) -> None:
 
 
 def test_hostile_names_run_nothing(browser: Browser, tmp_path: Path) -> None:
-    report = report_of(filled(tmp_path / "store", hostile(REPORTED)))
+    report = report_of(filled_store(tmp_path / "store", hostile(REPORTED)))
     opened = open_page(browser, tmp_path, report)
     assert opened.said == []
     assert [url.partition(":")[0] for url in opened.asked if not url.startswith("data:")] == ["file"]
