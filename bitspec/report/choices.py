@@ -93,7 +93,7 @@ def choose(ask: Ask, choice: Choice) -> Chosen:
 
     Raises BitspecError if there is no such study, task, strategy or model, or if none of the cells is finished.
     """
-    runs = ask("SELECT study, title, spec, models, tasks FROM studies ORDER BY run DESC", ())
+    runs = ask("SELECT study, title, spec, models, tasks FROM studies ORDER BY began DESC, run DESC", ())
     if not runs:
         hint = "train a study with `bitspec run SPEC`, or say where its results are with `--store`"
         raise BitspecError(error("nothing-finished", "the store has no study yet", help=hint))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from bitspec.diagnostics import BitspecError, error
 from bitspec.query.connection import database
 from bitspec.report.changes import Moved, label
 from bitspec.report.choices import Ask, asking, printable
-from bitspec.store.lookups import NAMED, check_unique
+from bitspec.store.lookups import NAMED, check_beginning, check_unique
 from bitspec.store.views import VIEWS
-
-#: Characters of the shortest beginning of a key that is looked up.
-SHORTEST_KEY: Final = 4
-
-_KEY: Final = re.compile(f"[0-9a-fA-F]{{{SHORTEST_KEY},64}}")
 
 #: Examples that the trial is surest and wrong about.
 WORST: Final = 5
@@ -237,13 +230,7 @@ def read(store: Path, key: str) -> Story:
 
     Raises BitspecError if that is no key, or there is no such trial, or more than one.
     """
-    if not _KEY.fullmatch(key):
-        wrong = f"`{key}` is too short for a key" if len(key) < SHORTEST_KEY else f"`{key}` is no key"
-        hint = (
-            f"give at least {SHORTEST_KEY} of its 64 characters, which are 0 to 9 and a to f: "
-            '`bitspec query "select strategy, task, seed, key"` lists them'
-        )
-        raise BitspecError(error("short-key", wrong, help=hint))
+    check_beginning(key)
     return asking(store, lambda ask: _story(ask, key.lower(), database(store).parent))
 
 

@@ -17,7 +17,7 @@ def read_study(ask: Ask, name: str) -> Study | None:
     """The spec of a study as its latest run read it; None where the store is of a bitspec that did not keep it."""
     rows: list[tuple[Any, ...]] = []
     with suppress(BitspecError):  # a store of an older bitspec has no such column
-        rows = ask("SELECT definition FROM studies WHERE study = $1 ORDER BY run DESC LIMIT 1", (name,))
+        rows = ask("SELECT definition FROM studies WHERE study = $1 ORDER BY began DESC, run DESC LIMIT 1", (name,))
     if not rows or rows[0][0] is None:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +14,11 @@ from bitspec.diagnostics import BitspecError, error
 from bitspec.ir.base import Noun
 from bitspec.ir.settings import Settings
 from bitspec.ir.study import Model, Task, TaskData
+
+#: Characters of the shortest beginning of a key that is looked up.
+SHORTEST_KEY: Final = 4
+
+_BEGINNING: Final = re.compile(f"[0-9a-fA-F]{{{SHORTEST_KEY},64}}")
 
 #: Trials that a message about an ambiguous key names.
 NAMED: Final = 5
@@ -103,7 +109,10 @@ def packs(
     found = {key: pack for key, (pack, _) in finished.items()}
     if has_planned:
         # What a pack began as is what repeats it, whatever it lost on its way: trials that diverged, or one half.
-        planned = "SELECT run, keys FROM base.packs WHERE $1 IS NULL OR device = $1 ORDER BY run, number"
+        planned = (
+            "SELECT pack.run, pack.keys FROM base.packs AS pack JOIN base.runs AS begun ON begun.run = pack.run "
+            "WHERE $1 IS NULL OR pack.device = $1 ORDER BY begun.began, pack.run, pack.number"
+        )
         for run, keys in connection.execute(planned, [device]).fetchall():
             found |= {key: tuple(keys) for key in keys if key not in finished or finished[key][1] == run}
     return found
@@ -123,6 +132,18 @@ def find_trial(connection: duckdb.DuckDBPyConnection, key: str) -> StoredTrial:
     found = cursor.fetchall()
     check_unique(key, [(str(row[0]), str(row[12]), str(row[6]), int(row[9])) for row in found])
     return _stored(found[0])
+
+
+def check_beginning(key: str) -> None:
+    """Raise BitspecError unless this can be the beginning of a key."""
+    if _BEGINNING.fullmatch(key):
+        return
+    wrong = f"`{key}` is too short for a key" if len(key) < SHORTEST_KEY else f"`{key}` is no key"
+    hint = (
+        f"give at least {SHORTEST_KEY} of its 64 characters, which are 0 to 9 and a to f: "
+        '`bitspec query "select strategy, task, seed, key"` lists them'
+    )
+    raise BitspecError(error("short-key", wrong, help=hint))
 
 
 def check_unique(key: str, found: Sequence[tuple[str, str, str, int]]) -> None:

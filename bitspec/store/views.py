@@ -38,7 +38,10 @@ class View:
         return f"SELECT {columns} {self.source} WHERE {condition} {self.group}".rstrip()
 
 
-_LATEST = "cell.current AND cell.study = (SELECT study FROM base.runs ORDER BY run DESC LIMIT 1)"
+# By when they began: a run that was imported has a higher number than those that began after it.
+_LATEST_FIRST = "ORDER BY began DESC, run DESC"
+
+_LATEST = f"cell.current AND cell.study = (SELECT study FROM base.runs {_LATEST_FIRST} LIMIT 1)"  # noqa: S608
 
 _CELL: Columns = {
     "study": ("cell.study", "the study's name"),
@@ -136,9 +139,9 @@ _PREDICTION_COLUMNS: Columns = {
 _STRATEGY_COLUMNS: Columns = {
     "study": ("cell.study", "the study's name"),
     "strategy": ("cell.strategy", "the strategy's name"),
-    "title": ("max_by(cell.title, cell.run)", "the strategy's label, or its name where it has none"),
-    "position": ("max_by(cell.position, cell.run)", "its place in the spec"),
-    "selection": ("max_by(cell.selection, cell.run)", "what it selects, in its canonical text"),
+    "title": ("max_by(cell.title, (covered.began, cell.run))", "the strategy's label, or its name where it has none"),
+    "position": ("max_by(cell.position, (covered.began, cell.run))", "its place in the spec"),
+    "selection": ("max_by(cell.selection, (covered.began, cell.run))", "what it selects, in its canonical text"),
     "trainable_min": ("min(trial.trainable)", "fewest entries that any of its trials trained"),
     "trainable_max": ("max(trial.trainable)", "most entries that any of its trials trained"),
     "percent": ("avg(trial.percent)", "their mean share of all entries of the base model, in percent"),
@@ -200,7 +203,10 @@ _STUDY_COLUMNS: Columns = {
     "seeds": ("run.seeds", "seeds that the run covered"),
     "cells": ("len(run.keys)", "cells that the run covered"),
     "finished": (_FINISHED_OF_RUN, "how many of them are finished now"),
-    "is_latest": ("run.run = (SELECT max(run) FROM base.runs)", "whether this run began last"),
+    "is_latest": (
+        f"run.run = (SELECT run FROM base.runs {_LATEST_FIRST} LIMIT 1)",  # noqa: S608
+        "whether this run began last",
+    ),
 }
 
 _CELL_COLUMNS: Columns = {
@@ -244,8 +250,8 @@ VIEWS: Final[Mapping[str, View]] = MappingProxyType(
         "strategies": View(
             "a strategy of the latest study",
             _STRATEGY_COLUMNS,
-            "FROM base.cells AS cell LEFT JOIN base.trials AS trial "
-            "ON trial.key = cell.key AND trial.status = 'finished'",
+            "FROM base.cells AS cell LEFT JOIN base.runs AS covered ON covered.run = cell.run "
+            "LEFT JOIN base.trials AS trial ON trial.key = cell.key AND trial.status = 'finished'",
             _LATEST,
             "GROUP BY cell.study, cell.strategy",
         ),

@@ -38,7 +38,7 @@ _SELECTIONS: Final = f"SELECT strategy, selection FROM ({VIEWS['strategies'].of_
 #: Of the runs of the spec as it was last: what it said before was of another text.
 _WARNINGS: Final = (
     "SELECT DISTINCT unnest(warnings) AS said FROM studies WHERE study = $1 AND spec_text = "
-    "(SELECT spec_text FROM studies WHERE study = $1 ORDER BY run DESC LIMIT 1) ORDER BY said"
+    "(SELECT spec_text FROM studies WHERE study = $1 ORDER BY began DESC, run DESC LIMIT 1) ORDER BY said"
 )
 
 

@@ -25,9 +25,11 @@ _KEYS: Final = f"(SELECT key FROM ({VIEWS['scores'].of_study()}))"  # noqa: S608
 
 _SPEC: Final = (
     "SELECT spec, string_split(replace(spec_text, chr(9), '    '), chr(10)) FROM studies WHERE study = $1 "
-    "ORDER BY run DESC LIMIT 1"
+    "ORDER BY began DESC, run DESC LIMIT 1"
 )
-_BEGUN: Final = "SELECT run, began, ended, command, commit, cells FROM studies WHERE study = $1 ORDER BY run DESC"
+_BEGUN: Final = (
+    "SELECT run, began, ended, command, commit, cells FROM studies WHERE study = $1 ORDER BY began DESC, run DESC"
+)
 #: A trial may have been trained in a run of another study.
 _VERSIONS: Final = (
     f"SELECT DISTINCT versions, commit FROM studies WHERE run IN (SELECT run FROM trials WHERE key IN {_KEYS})"  # noqa: S608
