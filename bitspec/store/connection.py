@@ -34,7 +34,7 @@ _CONFIG: Final[Mapping[str, str]] = {
 }
 
 #: Every DuckDB since this one can read what is created in its format; it is the oldest that bitspec runs on.
-_STORAGE_VERSION: Final = "v1.4.0"
+STORAGE_VERSION: Final = "v1.4.0"
 
 
 class Engine:
@@ -64,19 +64,17 @@ class Engine:
     @contextmanager
     def creating(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         """The same for a new database."""
-        options = f"READ_WRITE, STORAGE_VERSION '{_STORAGE_VERSION}'"
+        options = f"READ_WRITE, STORAGE_VERSION '{STORAGE_VERSION}'"
         with self._attached(path, options, 0) as connection, _transaction(connection):
             yield connection
 
     @contextmanager
     def _attached(self, path: Path, options: str, patience: float) -> Iterator[duckdb.DuckDBPyConnection]:
-        # Absolute, so that no name of a folder is taken for a kind of database (`sqlite:…`).
-        place = str(path.absolute()).replace("'", "''")
         with self._one_at_a_time:
             if self._connection is None:
                 self._connection = duckdb.connect(":memory:", config=dict(_CONFIG))
             connection = self._connection
-            patiently(path, lambda: connection.execute(f"ATTACH '{place}' AS results ({options})"), patience)
+            attach(connection, path, "results", options, patience)
             try:
                 connection.execute("USE results")
                 yield connection
@@ -110,21 +108,57 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
+def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str, options: str, patience: float) -> None:
+    """Attach the database at a path under a name, patiently.
+
+    Raises BitspecError if it stays in use, or cannot be opened at all.
+    """
+    # Absolute, so that no name of a folder is taken for a kind of database (`sqlite:…`).
+    place = str(path.absolute()).replace("'", "''")
+    patiently(
+        path,
+        lambda: connection.execute(f"ATTACH '{place}' AS {name} ({options})"),
+        patience,
+        lambda: connection.execute(f"DETACH {name}"),
+    )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at a path from any other that was or will be there; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def patiently(
-    path: Path, opening: Callable[[], duckdb.DuckDBPyConnection], patience: float = PATIENCE
+    path: Path,
+    opening: Callable[[], duckdb.DuckDBPyConnection],
+    patience: float = PATIENCE,
+    closing: Callable[[], object] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """What an opening of the database at a path gives, tried again for up to `patience` seconds while it is in use.
 
-    Raises BitspecError if it stays in use, or cannot be opened at all.
+    A compaction puts another file in the place of a database. Who opened the old one just before it would write into a
+    file that has no name any more: with `closing` it is closed again, and the new one opened. Who reads may read the
+    old one. Raises BitspecError if the database stays in use, or cannot be opened at all.
     """
     deadline = time.monotonic() + patience
     pause = _FIRST_PAUSE
     while True:
+        before = identity(path)
         try:
-            return opening()
+            found = opening()
         except duckdb.Error as problem:
-            if not _is_busy(problem) or time.monotonic() > deadline:
+            # The log beside a database is found by its name, and may be that of the new one.
+            is_replaced = before is not None and identity(path) != before
+            if not (is_replaced or _is_busy(problem)) or time.monotonic() > deadline:
                 raise BitspecError(complaint(path, problem)) from problem
+        else:
+            if closing is None or before is None or identity(path) == before:
+                return found
+            closing()
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - only to keep two processes out of step
         pause = min(pause * 1.5, _LAST_PAUSE)
 

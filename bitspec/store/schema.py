@@ -153,17 +153,22 @@ def views_digest() -> str:
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables and views in an empty database."""
-    connection.execute(_TABLES)
-    connection.execute("INSERT INTO base.meta VALUES (1, '')")
-    migrate(connection, 1)
+    create_tables_of(connection, SCHEMA_VERSION)
     create_views(connection)
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
-    """Bring the tables of an older version up to this one; what is in them stays as it is."""
-    for older in range(version, SCHEMA_VERSION):
+def create_tables_of(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """Make the tables of a version in an empty database."""
+    connection.execute(_TABLES)
+    connection.execute("INSERT INTO base.meta VALUES (1, '')")
+    migrate(connection, 1, version)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, version: int, to: int = SCHEMA_VERSION) -> None:
+    """Bring the tables of an older version up to this one, or to another; what is in them stays as it is."""
+    for older in range(version, to):
         connection.execute(_MIGRATIONS[older])
-    connection.execute("UPDATE base.meta SET version = ?", [SCHEMA_VERSION])
+    connection.execute("UPDATE base.meta SET version = ?", [to])
 
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:

@@ -10,12 +10,10 @@ import errno
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import duckdb
 
@@ -26,16 +24,11 @@ from bitspec.ir.trials import Planned
 from bitspec.ir.values import TrainedValues
 from bitspec.store import lookups, records, schema
 from bitspec.store.connection import ENGINE, PATIENCE
+from bitspec.store.files import UNFINISHED, keep, sweep
 from bitspec.store.lookups import Durations, StoredTrial
 from bitspec.store.provenance import provenance
 from bitspec.store.records import Command, Training
 from bitspec.store.values import read_values, write_values
-
-#: Seconds after which a half-written file is taken for one of a process that was killed.
-_STALE: Final = 24 * 3600
-
-#: What half-written files begin with.
-_UNFINISHED: Final = ".unfinished-"
 
 
 class Store:
@@ -73,7 +66,7 @@ class Store:
             for folder in (self.folder, self.folder / "values"):
                 with tempfile.TemporaryFile(dir=folder):  # a folder may be there and still not be ours to write to
                     pass
-                _sweep(folder)
+                sweep(folder)
         except OSError as problem:
             raise self._unusable(problem) from problem
         if not self.database.exists():
@@ -152,7 +145,7 @@ class Store:
                     records.set_values_file(connection, planned.key, values_file)
                 if unfinished is not None and is_wanted:
                     unfinished.replace(path)
-                    _keep(path.parent)
+                    keep(path.parent)
             return is_first
         except OSError as problem:
             raise self._unusable(problem) from problem
@@ -224,11 +217,29 @@ class Store:
         path = self._values_path(key)
         return read_values(path) if path.exists() else None
 
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The database, to read from: nobody writes to it, or to the files of values, meanwhile."""
+        self.read_path()
+        with self._reading() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The database in one transaction, its tables brought up to this version."""
+        self.read_path()
+        with self._writing() as connection:
+            yield connection
+
+    def unusable(self, problem: OSError) -> BitspecError:
+        """What is said of a folder that the system does not let us write to."""
+        return self._unusable(problem)
+
     def _values_path(self, key: str) -> Path:
         return self.folder / "values" / f"{key}.safetensors"
 
     def _write_values(self, values: TrainedValues, planned: Planned, training: Training) -> Path:
-        path = self.folder / "values" / f"{_UNFINISHED}{planned.key[:16]}-{secrets.token_hex(4)}"
+        path = self.folder / "values" / f"{UNFINISHED}{planned.key[:16]}-{secrets.token_hex(4)}"
         about = {
             "key": planned.key,
             "model": training.model_source,
@@ -248,7 +259,7 @@ class Store:
 
     def _create(self) -> None:
         # Made under another name, so that no reader ever sees a part of it.
-        path = self.folder / f"{_UNFINISHED}{secrets.token_hex(4)}.duckdb"
+        path = self.folder / f"{UNFINISHED}{secrets.token_hex(4)}.duckdb"
         try:
             with ENGINE.creating(path) as connection:
                 schema.create_tables(connection)
@@ -258,7 +269,7 @@ class Store:
                 return
             except OSError:  # a file system without links
                 path.rename(self.database)
-            _keep(self.folder)
+            keep(self.folder)
         except OSError as problem:
             raise self._unusable(problem) from problem
         finally:
@@ -289,14 +300,7 @@ class Store:
                     help="choose another folder for the results with `--store`",
                 )
             )
-        if found[0] > schema.SCHEMA_VERSION:
-            raise BitspecError(
-                error(
-                    "store-newer",
-                    f"the store `{self.folder}` was written by a newer bitspec",
-                    help="upgrade it with `pip install --upgrade bitspec`, or choose another store with `--store`",
-                )
-            )
+        check_version(self.folder, found[0])
         return found[0]
 
     def _unusable(self, problem: Exception) -> BitspecError:
@@ -329,6 +333,18 @@ class Store:
         )
 
 
+def check_version(folder: Path, version: int) -> None:
+    """Raise BitspecError if the tables of a store are of a newer bitspec."""
+    if version > schema.SCHEMA_VERSION:
+        raise BitspecError(
+            error(
+                "store-newer",
+                f"the store `{folder}` was written by a newer bitspec",
+                help="upgrade it with `pip install --upgrade bitspec`, or choose another store with `--store`",
+            )
+        )
+
+
 def _training(
     run: int,
     planned: Planned,
@@ -351,21 +367,3 @@ def _in_the_way(folder: Path) -> Path:
     # The nearest part of a path that is there and is no folder.
     paths = [folder / "values", folder, *folder.parents]
     return next((path for path in paths if path.exists() and not path.is_dir()), folder)
-
-
-def _keep(folder: Path) -> None:
-    # A new name is only safe once its folder is on the disk; not every system can say so of a folder.
-    with suppress(OSError, AttributeError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _sweep(folder: Path) -> None:
-    # What was half-written when its process was killed.
-    for path in folder.glob(f"{_UNFINISHED}*"):
-        with suppress(OSError):
-            if path.stat().st_mtime < time.time() - _STALE:
-                path.unlink()

@@ -62,13 +62,23 @@ def write_values(path: Path, values: TrainedValues, about: Mapping[str, str]) ->
         os.fsync(file.fileno())
 
 
+def read_about(path: Path) -> dict[str, str]:
+    """What a file of trained values says of its trial: its key, model, task, seed, selection and settings.
+
+    Raises BitspecError if it is not one of ours, or is damaged.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            return _about(path, file)
+    except (SafetensorError, OSError) as problem:
+        raise BitspecError(_not_ours(path, str(problem))) from problem
+
+
 def read_values(path: Path) -> TrainedValues:
     """The trained values in a file. Raises BitspecError if it is not one of ours, or is damaged."""
     try:
         with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise BitspecError(_not_ours(path, f"its format is {metadata.get('format', 'unknown')}, not {FORMAT}"))
+            metadata = _about(path, file)
             return TrainedValues(
                 {
                     name: TrainedTensor(
@@ -79,8 +89,15 @@ def read_values(path: Path) -> TrainedValues:
                     for name, facts in json.loads(metadata["tensors"]).items()
                 }
             )
-    except (SafetensorError, OSError, KeyError, ValueError) as problem:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as problem:
         raise BitspecError(_not_ours(path, str(problem))) from problem
+
+
+def _about(path: Path, file: Any) -> dict[str, str]:
+    metadata: dict[str, str] = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise BitspecError(_not_ours(path, f"its format is {metadata.get('format', 'unknown')}, not {FORMAT}"))
+    return metadata
 
 
 def _mask(file: Any, name: str, word: str) -> Mask:  # safetensors has no name for what it opens

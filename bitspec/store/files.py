@@ -1,0 +1,97 @@
+"""What lies in a store's folder beside its database: trained values, checkpoints, and what was half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError, safe_open
+
+#: What half-written files begin with.
+UNFINISHED: Final = ".unfinished-"
+
+#: Seconds after which a half-written file is taken for one of a process that was killed.
+STALE: Final = 24 * 3600
+
+#: The folders in a store's own.
+VALUES: Final = "values"
+CHECKPOINTS: Final = "checkpoints"
+
+#: What the metadata of a checkpoint call its form.
+CHECKPOINT_FORMAT: Final = "bitspec.checkpoint/1"
+
+#: The key of a trial, as a whole.
+KEY: Final = re.compile("[0-9a-f]{64}")
+
+_CHECKPOINT: Final = re.compile(r"[0-9a-f]{32}\.safetensors")
+
+
+def values_name(key: str) -> str:
+    """Where the values of a trial are kept, relative to the store's folder."""
+    return f"{VALUES}/{key}.safetensors"
+
+
+def values_files(store: Path) -> dict[str, Path]:
+    """The files of trained values in a store's folder, by the keys that their names say."""
+    found = (store / VALUES).glob("*.safetensors")
+    return {path.stem: path for path in sorted(found) if KEY.fullmatch(path.stem) and path.is_file()}
+
+
+def checkpoints(store: Path) -> list[Path]:
+    """The checkpoints in a store's folder."""
+    return [path for path in sorted((store / CHECKPOINTS).glob("*")) if _CHECKPOINT.fullmatch(path.name)]
+
+
+def strangers(store: Path) -> list[Path]:
+    """What lies among the values and the checkpoints and was not put there by bitspec; hidden files aside."""
+    ours = {*values_files(store).values(), *checkpoints(store)}
+    lying = [path for folder in (VALUES, CHECKPOINTS) for path in sorted((store / folder).glob("[!.]*"))]
+    return [path for path in lying if path not in ours]
+
+
+def stale(folder: Path) -> list[Path]:
+    """What was half-written in a folder when its process was killed."""
+    found = []
+    for path in sorted(folder.glob(f"{UNFINISHED}*")):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - STALE:
+                found.append(path)
+    return found
+
+
+def sweep(folder: Path) -> None:
+    """Remove what was half-written in a folder when its process was killed."""
+    for path in stale(folder):
+        with suppress(OSError):
+            path.unlink()
+
+
+def checkpoint_keys(path: Path) -> tuple[str, ...]:
+    """The keys of the trials that a checkpoint holds. Raises ValueError, with the reason, if it cannot be read."""
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as problem:
+        raise ValueError(str(problem)) from problem
+    form = metadata.get("format", "unknown")
+    if form != CHECKPOINT_FORMAT:
+        raise ValueError(f"its format is {form}, not {CHECKPOINT_FORMAT}")
+    keys = json.loads(metadata.get("keys", "[]"))
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+        raise ValueError("it does not say which trials it holds")
+    return tuple(keys)
+
+
+def keep(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder; not every system can say so of a folder."""
+    with suppress(OSError, AttributeError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
