@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "Write a page of what a study answers.",
     "compare": "Put two strategies beside each other, or two stores.",
     "export": "Write a trial as a model folder of transformers.",
+    "store": "Look after results: check, compact, forget, export, import.",
     "fmt": "Put specs into the one canonical layout.",
     "new": "Write a first spec: leave out one role at a time.",
     "schema": "Print the JSON Schema of a study.",

@@ -48,6 +48,13 @@ def measuring() -> Iterator[None]:
 
 
 @contextmanager
+def reading(what: str) -> Iterator[None]:
+    """While all of something is read; said if it takes long."""
+    with _telling(f"reading all of {what} …"):
+        yield
+
+
+@contextmanager
 def writing(what: str) -> Iterator[None]:
     """While something is read from the store and written; said if it takes long."""
     with _telling(f"writing {what} …"):
