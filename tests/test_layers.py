@@ -54,6 +54,7 @@ OUTSIDE: dict[str, set[str]] = {
         "scipy",
         "pyarrow",
         "numpy",
+        "safetensors",
         "huggingface_hub",
     },
     "parameters": {
@@ -80,6 +81,7 @@ ONLY_IN = {
     ("training", "huggingface_hub"): {"hub"},
     ("training", "datasets"): {"hub", "metrics"},
     ("training", "evaluate"): {"metrics"},
+    ("training", "safetensors"): {"checkpoints"},
     ("parameters", "safetensors"): {"weights"},
     ("parameters", "platformdirs"): {"cache"},
 }
@@ -100,6 +102,7 @@ OF_TORCH = {
         "model",
         "noise",
         "products",
+        "saving",
         "sparse",
         "state",
     )

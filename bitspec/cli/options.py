@@ -145,6 +145,7 @@ def request(
     packs_of: Path | None,
     device: str | None = None,
     keep_values: bool = False,
+    save_every: float | None = None,
 ) -> tuple[Request, list[Diagnostic]]:
     """What the options ask for, with the spec's warnings. Raises BitspecError if something is wrong with it."""
     from bitspec.diagnostics import raise_errors
@@ -168,6 +169,7 @@ def request(
         keep_values,
         pack_of(pack),
         None if packs_of is None else Store(packs_of),
+        save_every,
     )
     return asked, list(analysis.diagnostics)
 

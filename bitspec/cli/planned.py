@@ -15,6 +15,7 @@ from bitspec.runners.protocol import KEPT
 if TYPE_CHECKING:
     from bitspec.api import Shown
     from bitspec.runners.plan import Plan
+    from bitspec.runners.planner import Division, Packing
     from bitspec.runners.request import Request
 
 #: Bytes of a trial's results in the database, about, for a validation set of a thousand examples.
@@ -42,7 +43,11 @@ def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
         out.print("nothing to train")
         return
     out.print(f"time: {_time(asked, plan)}", soft_wrap=True)
-    out.print(f"packs: {_packs(asked, plan)}", soft_wrap=True)
+    division, packing = asked.division(plan)
+    if division.going_on:
+        out.print(f"saved: {counted(division.going_on, 'trial')} on the way, and will go on where they were")
+    if division.groups or division.kept:
+        out.print(f"packs: {_packs(division, packing)}", soft_wrap=True)
     out.print(f"disk: about {_size(_disk(plan, shown))} in {asked.store.folder}", soft_wrap=True)
 
 
@@ -76,11 +81,10 @@ def _time(asked: Request, plan: Plan) -> str:
     return f"about {duration(seconds)} for {known:,} trials, as fast as earlier ones{also}"
 
 
-def _packs(asked: Request, plan: Plan) -> str:
+def _packs(division: Division, packing: Packing) -> str:
     """How many trials will be trained together, as far as that is known before anything is loaded."""
     from bitspec.runners.planner import outlook
 
-    division, packing = asked.division(plan)
     found = outlook(division, packing)
     which = "in the store that is repeated" if packing.is_forced else "the run before began them"
     if division.kept and found.most == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -14,6 +15,7 @@ from bitspec.cli.options import study_options
 from bitspec.diagnostics import counted
 
 if TYPE_CHECKING:
+    from bitspec.cli.stopping import Stopping
     from bitspec.runners.execute import Outcome
     from bitspec.runners.local import LocalRunner
     from bitspec.runners.planner import Division, Packing
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
 
 #: Exit code when a trial failed; the others went on.
 TRIAL_FAILED = 1
-#: Exit code when the user stopped the run, as shells have it.
-INTERRUPTED = 130
+
+
+def _not_nan(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("it is not a number")
+    return value
 
 
 @click.command("run", epilog="Example: bitspec run specs/quickstart.bspec")
@@ -36,25 +42,47 @@ INTERRUPTED = 130
     help="Processes that train at once.  [default: one a core where models are small and there is no GPU, else 1]",
 )
 @click.option("--keep-values", is_flag=True, help="Keep the trained values of every trial, however many they are.")
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(0, 1e6),
+    callback=_not_nan,
+    metavar="MINUTES",
+    help="How often trials under way are saved, to go on from there.  [default: at the end of an epoch]",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop as soon as a trial fails; what is under way is saved.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, as `bitspec plan` does.")
-def command(device: str | None, workers: int | None, keep_values: bool, dry_run: bool, **options: Any) -> int:
+def command(
+    device: str | None,
+    workers: int | None,
+    keep_values: bool,
+    checkpoint_every: float | None,
+    fail_fast: bool,
+    dry_run: bool,
+    **options: Any,
+) -> int:
     """Train every trial of a study that is not finished yet, and keep its results in the store.
 
     A trial is a model, a task, a strategy and a seed with their settings. The same trial is never trained twice, in
-    whatever study it stands. Each is kept as soon as it is finished; a run that was stopped goes on where it was.
+    whatever study it stands. Each is kept as soon as it is finished; a run that was stopped goes on where it was, by
+    the same command. Several runs on one store share what is to be trained.
 
     Trials of one model and task are trained together where that is faster: how many at once is measured, and kept.
 
+    Ctrl-C, or SIGTERM, stops after the step that is under way, and saves it; a second one stops at once.
+
     The exit code is 0 if all went well, 1 if a trial failed (the others go on), 2 if the spec, the data or the store
-    is wrong, and 130 if it was stopped with Ctrl-C.
+    is wrong, and 130 or 143 if it was stopped with Ctrl-C or SIGTERM.
     """
     from bitspec.cli.options import request, selections
     from bitspec.cli.output import print_diagnostics
     from bitspec.cli.planned import print_plan
     from bitspec.cli.progress import fetching
+    from bitspec.cli.stopping import Stopping
     from bitspec.runners.local import LocalRunner
+    from bitspec.runners.progress import duration
 
-    asked, diagnostics = request(**options, device=device, keep_values=keep_values)
+    save_every = None if checkpoint_every is None else 60 * checkpoint_every
+    asked, diagnostics = request(**options, device=device, keep_values=keep_values, save_every=save_every)
     if not dry_run:
         asked.store.prepare()
     plan = asked.plan(fetch=not dry_run, on_fetch=fetching)
@@ -73,40 +101,63 @@ def command(device: str | None, workers: int | None, keep_values: bool, dry_run:
     runner = LocalRunner(workers)
     name = runner.device(asked.work)  # what is wrong is said before anything is put down
     division, packing = asked.division(plan, device=name)
-    return _train(asked, division, packing, asked.begin(plan, command_line, warnings), runner)
-
-
-def _train(asked: Request, division: Division, packing: Packing, number: int, runner: LocalRunner) -> int:
-    from bitspec.cli.progress import measuring
-    from bitspec.runners.execute import execute
-    from bitspec.runners.progress import Watch, duration
-
-    plan = division.plan
+    number, stopping = asked.begin(plan, command_line, warnings), Stopping()
     began = time.monotonic()
-    done = f"; {len(plan.done)} are done" if plan.done else ""
-    click.echo(f"{asked.study.name}: {counted(len(plan.new), 'trial')} to train{done}", err=True)
     try:
-        packs = runner.pack(asked.work, division, packing, measuring)
-        if len(packs) < len(plan.new):
-            click.echo(_packed(packs, division.kept, is_forced=packing.is_forced), err=True)
-        with Watch(len(plan.new)) as watch:
-            outcome = execute(
-                plan,
-                asked.work,
-                runner,
-                asked.store,
-                run=number,
-                packs=packs,
-                device=runner.device(asked.work),
-                report=watch,
-            )
+        with stopping.at_once():
+            outcome = _train(asked, division, packing, number, runner, stopping, fail_fast=fail_fast)
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; what is finished is kept in {asked.store.folder}: run the same to go on", err=True)
-        return INTERRUPTED
+        click.echo(f"\nstopped; what is finished is kept. To go on: {command_line}", err=True)
+        return stopping.exit_code
     took = duration(time.monotonic() - began)
     where = f"; {_where(asked)}" if outcome.finished else ""
-    click.echo(f"{counted(len(outcome.finished), 'trial')} finished in {took}{where}")
-    return _failures(outcome)
+    others = f", {len(outcome.elsewhere):,} by other runs" if outcome.elsewhere else ""
+    click.echo(f"{counted(len(outcome.finished), 'trial')} finished in {took}{others}{where}")
+    code = _failures(outcome)
+    if outcome.is_stopped:
+        also = ", and what was under way is saved" if outcome.is_saved else ""
+        click.echo(f"stopped; what is finished is kept{also}. To go on: {command_line}", err=True)
+        return stopping.exit_code if stopping() else TRIAL_FAILED
+    return code
+
+
+def _train(
+    asked: Request,
+    division: Division,
+    packing: Packing,
+    number: int,
+    runner: LocalRunner,
+    stopping: Stopping,
+    *,
+    fail_fast: bool,
+) -> Outcome:
+    from bitspec.cli.progress import measuring
+    from bitspec.runners.execute import execute
+    from bitspec.runners.progress import Watch
+
+    plan = division.plan
+    done = f"; {len(plan.done)} are done" if plan.done else ""
+    click.echo(f"{asked.study.name}: {counted(len(plan.new), 'trial')} to train{done}", err=True)
+    packs = runner.pack(asked.work, division, packing, measuring)
+    if division.going_on:
+        click.echo(f"going on with {counted(division.going_on, 'trial')} saved on the way", err=True)
+    if len(packs) < len(plan.new):
+        click.echo(_packed(packs, division.kept, is_forced=packing.is_forced), err=True)
+    with Watch(len(plan.new)) as watch, stopping.in_order():
+        return execute(
+            plan,
+            asked.work,
+            runner,
+            asked.store,
+            run=number,
+            packs=packs,
+            device=runner.device(asked.work),
+            report=watch,
+            on_wait=watch.wait,
+            on_gone=watch.leave,
+            stop=stopping,
+            fail_fast=fail_fast,
+        )
 
 
 def _packed(packs: Sequence[Pack], kept: int, *, is_forced: bool) -> str:
@@ -122,8 +173,11 @@ def _packed(packs: Sequence[Pack], kept: int, *, is_forced: bool) -> str:
 def _failures(outcome: Outcome) -> int:
     from bitspec.runners.progress import name
 
+    for planned, status in outcome.elsewhere:
+        if status != "finished":
+            click.echo(f"{name(planned)} {status} in another run", err=True)
     if not outcome.failed:
-        return 0
+        return TRIAL_FAILED if any(status != "finished" for _, status in outcome.elsewhere) else 0
     click.echo(
         f"{counted(len(outcome.failed), 'trial')} without a result, to be tried again by the next run:", err=True
     )

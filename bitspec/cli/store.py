@@ -79,7 +79,7 @@ def compact(store: Path) -> int:
     """Free the space that nothing needs, in the database and beside it.
 
     The database is written anew. Removed are trained values that no trial has, checkpoints of trials that are all
-    finished, and what was half-written a day ago or more. Runs wait while it copies, and nothing is lost if it is
+    finished, and what was half-written an hour ago or more. Runs wait while it copies, and nothing is lost if it is
     stopped.
     """
     from bitspec.cli.progress import writing

@@ -95,11 +95,12 @@ class Result(Noun):
 
 @dataclass(frozen=True)
 class Started:
-    """A trial begins: it will take so many steps an epoch."""
+    """A trial begins: it will take so many steps an epoch; `step` of all of them are done, where it goes on."""
 
     key: str
     epochs: int
     steps: int
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,14 @@ class EpochEnded:
 
     key: str
     epoch: Epoch
+
+
+@dataclass(frozen=True)
+class NotSaved:
+    """A trial, and those that are trained with it, could not be saved on their way: `message` says why. They go on."""
+
+    key: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -142,4 +151,4 @@ class Failed:
     help: str | None = None
 
 
-Event: TypeAlias = Started | Stepped | EpochEnded | Finished | Failed
+Event: TypeAlias = Started | Stepped | EpochEnded | NotSaved | Finished | Failed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.parameters.sampling import Values
-from bitspec.runners.protocol import KEPT, Pack, Work
+from bitspec.runners.protocol import KEPT, Pack, Stop, Work, never
 from bitspec.runners.selections import Selections
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from bitspec.training.examples import Examples
     from bitspec.training.loop import Training
     from bitspec.training.model import Prepared
+    from bitspec.training.saving import Saver
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Bench:
         self._encoded = lru_cache(4)(self._encode)
         self._examples = lru_cache(2)(self._read)
 
-    def run(self, pack: Pack) -> Iterator[Event]:
+    def run(self, pack: Pack, stop: Stop = never) -> Iterator[Event]:
         """Train the trials of a pack together, and tell their events.
 
-        A trial that cannot be set up fails by itself. Raises whatever else goes wrong: then it went wrong for all
-        trials that are not finished.
+        Once `stop` says so, they are saved and end without one. A trial that cannot be set up fails by itself. Raises
+        whatever else goes wrong: then it went wrong for all trials that are not finished.
         """
         ready: list[_Ready] = []
         for planned in pack:
@@ -68,13 +68,15 @@ class Bench:
             except Exception as problem:
                 yield failure(planned.key, problem)
         if ready:
-            with closing(self._training(ready)) as training:
+            from bitspec.training.saving import Saver
+
+            saver = Saver(self.work.checkpoints, self.work.save_every)
+            with closing(self._training(ready, saver, stop)) as training:
                 yield from self._trained(training, ready)
 
     def _trained(self, training: Training, ready: Sequence[_Ready]) -> Iterator[Event]:
         waiting = list(zip(ready, training.trials, strict=True))
         events = training.run()
-        began = time.perf_counter()
         problem: Exception | None = None
         event: Event | None
         while True:
@@ -82,15 +84,13 @@ class Bench:
                 event = next(events, None)
             except Exception as raised:  # of a pack that was halved, one half may have come to its end before
                 event, problem = None, raised
-            now = time.perf_counter()
             ended = [(own, trial) for own, trial in waiting if trial.pack]
             for own, trial in ended:
-                result = self._result(own, trial, (now - began) / len(ended))
+                result = self._result(own, trial)
                 is_kept = self.work.keep_values or result.percent <= KEPT
                 yield Finished(trial.key, result, trial.state.trained() if is_kept else None)
             if ended:
                 waiting = [(own, trial) for own, trial in waiting if not trial.pack]
-                began = now
             if problem is not None:
                 try:
                     raise problem
@@ -127,7 +127,7 @@ class Bench:
         masks = self._masks(planned, selected, prepared)
         return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks))
 
-    def _training(self, pack: Sequence[_Ready]) -> Training:
+    def _training(self, pack: Sequence[_Ready], saver: Saver | None = None, stop: Stop = never) -> Training:
         from bitspec.training.loop import Training
 
         first = pack[0].planned
@@ -143,9 +143,11 @@ class Bench:
             validation=tuple(validation),
             metrics=examples.scores,
             main=examples.metric,
+            saver=saver,
+            stop=stop,
         )
 
-    def _result(self, own: _Ready, trial: InTraining, seconds: float) -> Result:
+    def _result(self, own: _Ready, trial: InTraining) -> Result:
         from bitspec.training.devices import device_name, threads
 
         planned, selected = own.planned, own.selected
@@ -161,7 +163,7 @@ class Bench:
             predictions=tuple(trial.predictions),
             training_examples=len(training),
             validation_examples=sum(map(len, validation)),
-            seconds=seconds,
+            seconds=math.fsum(epoch.seconds for epoch in trial.epochs),
             device=device_name(self.device),
             threads=threads(),
             pack=tuple(trial.pack),
@@ -236,11 +238,11 @@ class Bench:
         return encoded
 
 
-def run_pack(bench: Bench, pack: Pack) -> Iterator[Event]:
+def run_pack(bench: Bench, pack: Pack, stop: Stop = never) -> Iterator[Event]:
     """Train the trials of a pack together; whatever goes wrong becomes an event of each trial that it stops."""
     waiting = [planned.key for planned in pack]
     try:
-        for event in bench.run(pack):
+        for event in bench.run(pack, stop):
             if isinstance(event, Finished | Failed):
                 waiting.remove(event.key)
             yield event

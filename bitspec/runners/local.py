@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
+from bitspec.diagnostics import BitspecError
 from bitspec.ir.events import Event
-from bitspec.ir.trials import Planned
 from bitspec.parameters.models import model_folder
 from bitspec.runners.bench import Bench, run_pack
 from bitspec.runners.planner import Division, Packing, choose
-from bitspec.runners.protocol import Pack, Work
+from bitspec.runners.protocol import Pack, Packs, Stop, Work, handed_out, never
 from bitspec.runners.stopwatch import BenchStopwatch
 from bitspec.runners.workers import SMALL_MODEL, cores, run_in_processes, share_of
 
@@ -22,7 +22,7 @@ FEW: Final = 8
 class LocalRunner:
     """Trains on this machine: in this process, or in several (`workers`) that share its cores.
 
-    Without a number, several where trials are small and there is no GPU. Models, data and selections are kept from one
+    Without a number, several where models are small and there is no GPU. Models, data and selections are kept from one
     pack to the next.
     """
 
@@ -36,10 +36,19 @@ class LocalRunner:
 
         return device_name(device(work.device))
 
-    def crew(self, work: Work, trials: Sequence[Planned]) -> int:
+    def crew(self, work: Work, trials: int) -> int:
         """How many processes train so many trials, if there are as many packs."""
-        workers = _fitting(work, trials) if self.workers is None else self.workers
-        return max(1, min(workers, len(trials)))
+        fitting = cores() if trials >= FEW and _is_small(work) else 1
+        return max(1, min(self.workers or fitting, trials))
+
+    def threads(self, work: Work) -> int | None:
+        """With how many threads each process trains; None leaves it to torch.
+
+        However many trials are left, it is the same: they come out as they would have without an interruption.
+        """
+        if self.workers is not None and self.workers > 1:
+            return share_of(self.workers)
+        return 1 if self.workers is None and _is_small(work) else None
 
     def pack(
         self,
@@ -49,25 +58,35 @@ class LocalRunner:
         on_measure: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> tuple[Pack, ...]:
         """The packs in which this runner best trains a division of the trials of a study; see `planner.choose`."""
-        workers = self.crew(work, division.plan.new)
+        workers = self.crew(work, len(division.plan.new))
         bench = self._bench_for(work)
-        watch = BenchStopwatch(bench, threads=share_of(workers) if workers > 1 else None, workers=workers)
+        watch = BenchStopwatch(bench, threads=self.threads(work), workers=workers)
         try:
             return choose(division, packing, workers=workers, stopwatch=watch, on_measure=on_measure)
         finally:
             if workers > 1:  # which load for themselves what they need
                 self._bench = None
 
-    def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
+    def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
         """Run all packs, the trials of each together."""
-        workers = min(self.crew(work, [planned for pack in packs for planned in pack]), len(packs))
+        workers = min(self.crew(work, packs.trials), len(packs))
         if workers > 1:
-            yield from run_in_processes(work, packs, workers)
-            return
+            yield from run_in_processes(work, packs, workers, self.threads(work) or share_of(workers), stop)
+        else:
+            yield from self._run_here(work, packs, stop)
+
+    def _run_here(self, work: Work, packs: Packs, stop: Stop) -> Iterator[Event]:
+        from bitspec.training.devices import threads, use_threads
+
         bench = self._bench_for(work)
         self._bench = None  # another run may find other files
-        for pack in packs:
-            yield from run_pack(bench, pack)
+        before = threads()
+        use_threads(self.threads(work) or before)
+        try:
+            for pack in handed_out(packs, stop):
+                yield from run_pack(bench, pack, stop)
+        finally:
+            use_threads(before)
 
     def _bench_for(self, work: Work) -> Bench:
         # What was loaded to measure serves to train.
@@ -76,15 +95,15 @@ class LocalRunner:
         return self._bench
 
 
-def _fitting(work: Work, trials: Sequence[Planned]) -> int:
-    """How many processes fit a study: one for each core, where all models are small and the device is the CPU."""
+def _is_small(work: Work) -> bool:
+    """Whether a core is best given a trial of its own: all models are small, and the device is the CPU."""
     from bitspec.training.devices import device
 
-    if cores() == 1 or len(trials) < FEW or device(work.device).type != "cpu":
-        return 1
-    folders = {
-        model_folder(model.source, model.revision, base=work.base)
-        for model in {planned.trial.model for planned in trials}
-    }
-    sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders if folder]
-    return cores() if max(sizes, default=0) <= SMALL_MODEL else 1
+    if device(work.device).type != "cpu":
+        return False
+    try:
+        folders = {model_folder(model.source, model.revision, base=work.base) for model in work.study.models}
+        sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders if folder]
+    except (BitspecError, OSError):  # its trials will tell
+        return False
+    return max(sizes, default=0) <= SMALL_MODEL

@@ -33,21 +33,33 @@ class Packing:
     """How trials are to be packed: at most so many together, or as many as measures best if `most` is None.
 
     `earlier` are packs, by the keys of their trials, that are kept where all of their trials are still to be trained:
-    those of a run that was interrupted or, where `is_forced`, of the study that is to be repeated.
+    those of a run that was interrupted or, where `is_forced`, of the study that is to be repeated. `saved` are the
+    trials of each checkpoint, those that have come furthest first.
     """
 
     most: int | None = None
     earlier: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_forced: bool = False
+    saved: tuple[tuple[str, ...], ...] = ()
+
+    def takes(self, keys: Sequence[str]) -> bool:
+        """Whether trials that were saved together may go on together."""
+        if self.is_forced:
+            return tuple(self.earlier.get(keys[0], ())) == tuple(keys)
+        return self.most is None or len(keys) <= self.most
 
 
 @dataclass(frozen=True)
 class Division:
-    """The trials of a plan: packs that are there already, and groups of what can go together."""
+    """The trials of a plan: packs that are there already, and groups of what can go together.
+
+    The first so many packs (`stopped`) go on where they were saved. They may have trials that are finished.
+    """
 
     plan: Plan
     packs: tuple[Pack, ...]
     groups: tuple[Group, ...]
+    stopped: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -56,32 +68,53 @@ class Division:
 
     @property
     def kept(self) -> int:
-        """Number of trials that go on together as they were begun before."""
-        return sum(len(pack) for pack in self.packs if len(pack) > 1)
+        """Number of trials that are trained together as they were begun before, from the beginning."""
+        return sum(len(pack) for pack in self.packs[self.stopped :] if len(pack) > 1)
+
+    @property
+    def going_on(self) -> int:
+        """Number of trials that go on where they were saved."""
+        new = {planned.key for planned in self.plan.new}
+        return sum(planned.key in new for pack in self.packs[: self.stopped] for planned in pack)
 
     def into_packs(
         self, sizes: Sequence[int], *, workers: int = 1, seconds: Callable[[Group, Pack], float] | None = None
     ) -> tuple[Pack, ...]:
         """All packs in the order of the study, those of each group of at most the size given for it; see `spread`."""
         made = spread(self.groups, sizes, workers=workers, seconds=seconds)
-        return in_order([*self.packs, *made], self.plan.new)
+        return in_order([*self.packs, *made], self.plan.trials)
 
 
 def divide(plan: Plan, packing: Packing, extent_of: Callable[[Planned], Extent]) -> Division:
     """Divide the trials that are to be trained. `extent_of` is not asked where each is to be alone."""
-    kept = tuple(_kept(plan, packing))
+    stopped = tuple(_stopped(plan, packing))
+    taken = {planned.key for pack in stopped for planned in pack}
+    kept = (*stopped, *_kept(plan, packing, taken))
     done = {planned.key for pack in kept for planned in pack}
     rest = [planned for planned in plan.new if planned.key not in done]
     extents = {planned.key: _ALONE if packing.most == 1 else extent_of(planned) for planned in rest}
-    return Division(plan, kept, groups(rest, extents))
+    return Division(plan, kept, groups(rest, extents), len(stopped))
 
 
-def _kept(plan: Plan, packing: Packing) -> Iterator[Pack]:
+def _stopped(plan: Plan, packing: Packing) -> Iterator[Pack]:
+    # Trials that end together are kept one by one: those that were go along with the others once more.
+    trials, new = {planned.key: planned for planned in plan.trials}, {planned.key for planned in plan.new}
+    failed = {key for key, status in plan.statuses.items() if status == "failed" and not packing.is_forced}
+    taken: set[str] = set()
+    for keys in packing.saved:
+        if len(keys) > 1 and not failed.isdisjoint(keys):  # it may have failed because of the pack
+            continue
+        if taken.isdisjoint(keys) and trials.keys() >= set(keys) and not new.isdisjoint(keys) and packing.takes(keys):
+            taken |= set(keys)
+            yield tuple(trials[key] for key in keys)
+
+
+def _kept(plan: Plan, packing: Packing, taken: set[str]) -> Iterator[Pack]:
     # Those all of whose trials are still to be trained. What failed in a pack may do so because of it.
     new = {planned.key: planned for planned in plan.new}
     if not packing.is_forced:
         new = {key: planned for key, planned in new.items() if plan.statuses.get(key) != "failed"}
-    taken: set[str] = set()
+    taken = set(taken)
     for key in list(new):
         keys = packing.earlier.get(key, ())
         if key not in keys or len(set(keys)) < len(keys):

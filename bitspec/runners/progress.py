@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -11,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from bitspec.ir.events import EpochEnded, Event, Failed, Finished, Started, Stepped
+from bitspec.diagnostics import counted, listed
+from bitspec.ir.events import EpochEnded, Event, Failed, Finished, NotSaved, Started, Stepped
 from bitspec.ir.trials import Planned
 
 #: Seconds without a line after which the end of an epoch is worth one.
@@ -20,12 +22,13 @@ QUIET: Final = 10.0
 
 @dataclass
 class _Trial:
-    """A trial that is under way: `part` of it is done."""
+    """A trial that is under way: `part` of it is done, `before` of that by a run that was stopped."""
 
     epochs: int
     steps: int
     began: float
     part: float = 0.0
+    before: float = 0.0
     score: float | None = None
 
 
@@ -41,6 +44,8 @@ class Watch:
         self.console = console or Console(stderr=True, highlight=False)
         self._total = total
         self._ended = 0
+        self._before = 0.0  # of ended trials, what was done before this run
+        self._is_told = False
         self._under_way: dict[str, _Trial] = {}
         self._began = self._last_line = time.monotonic()
         self._bar = Progress(
@@ -65,10 +70,12 @@ class Watch:
     def __call__(self, planned: Planned, event: Event) -> None:
         """Take note of an event of a trial."""
         match event:
-            case Started(epochs=epochs, steps=steps):
-                self._under_way[event.key] = _Trial(epochs, steps, time.monotonic())
+            case Started(epochs=epochs, steps=steps, step=step):
+                before = step / (epochs * steps)
+                self._under_way[event.key] = _Trial(epochs, steps, time.monotonic(), before, before)
                 many = len(self._under_way)
-                self._show(f"{name(planned) if many == 1 else f'{many} trials at once'}  epoch 1/{epochs}")
+                epoch = min(step // steps + 1, epochs)
+                self._show(f"{name(planned) if many == 1 else f'{many} trials at once'}  epoch {epoch}/{epochs}")
             case Stepped(epoch=epoch, step=step, loss=loss):
                 trial = self._under_way[event.key]
                 trial.part = (epoch - 1 + step / trial.steps) / trial.epochs
@@ -81,6 +88,10 @@ class Watch:
                 is_last = epoch.number == trial.epochs  # the trial's own line follows
                 if not is_last and not self.console.is_terminal and time.monotonic() - self._last_line > QUIET:
                     self._line(Text(f"{self._counter()} {details}"))
+            case NotSaved(message=message):
+                if not self._is_told:
+                    self._is_told = True
+                    self._line(Text(f"trials under way cannot be saved ({message}); they go on", "yellow"))
             case Finished(result=result):
                 # Of a pack, the share that is each trial's own, so that the lines add up to the whole.
                 took = duration((time.monotonic() - self._under_way[event.key].began) / len(result.pack))
@@ -91,9 +102,20 @@ class Watch:
                 self._end(event.key)
                 self._line(Text(f"{self._counter()} {name(planned)} {status}: {message}", "red"))
 
+    def wait(self, held: Mapping[str, str]) -> None:
+        """Tell that there is nothing left but what others are training: by key, who it is."""
+        who = listed(dict.fromkeys(held.values()), "and", quote="")
+        self._line(Text(f"waiting for {counted(len(held), 'trial')} in training by {who}"))
+
+    def leave(self, count: int) -> None:
+        """Others have taken so many of the trials to come to their end."""
+        self._total -= count
+        self._bar.update(self._task, total=self._total)
+
     def _end(self, key: str) -> None:
         self._ended += 1
-        self._under_way.pop(key, None)
+        trial = self._under_way.pop(key, None)
+        self._before += trial.before if trial is not None else 0.0
         self._bar.update(self._task, completed=self._ended)
 
     def _counter(self) -> str:
@@ -109,9 +131,10 @@ class Watch:
 
     def _left(self) -> str:
         done = self._ended + sum(trial.part for trial in self._under_way.values())
-        if done == 0:
+        own = done - self._before - sum(trial.before for trial in self._under_way.values())
+        if own <= 0:
             return "?"
-        return duration((time.monotonic() - self._began) / done * (self._total - done))
+        return duration((time.monotonic() - self._began) / own * (self._total - done))
 
     def _show(self, text: str) -> None:
         self._bar.update(self._task, description=text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
@@ -14,6 +16,12 @@ from bitspec.ir.trials import Planned
 #: Trials that are trained together.
 Pack: TypeAlias = tuple[Planned, ...]
 
+#: Whether a run is to come to its end: what is under way is saved after its step, and nothing else is begun.
+Stop: TypeAlias = Callable[[], bool]
+
+#: Seconds after which a runner with room asks once more whether there is a pack.
+PAUSE: Final = 1.0
+
 #: Trained values are kept when the selection is at most this part of the model, in percent.
 KEPT: Final = 5.0
 
@@ -24,7 +32,8 @@ class Work:
 
     Paths in the spec are relative to `base`; `data_dir` is a folder in the GLUE layout, or None for the hub.
     `device` is a name of torch's (`cpu`, `cuda:1`), or None for the best there is. Trained values are kept where they
-    are at most KEPT percent of the model, or with `keep_values`.
+    are at most KEPT percent of the model, or with `keep_values`. Trials under way are saved in the folder
+    `checkpoints`, at the ends of epochs or, if it is given, every `save_every` seconds; without a folder they are not.
     """
 
     study: Study
@@ -32,6 +41,59 @@ class Work:
     data_dir: Path | None = None
     device: str | None = None
     keep_values: bool = False
+    checkpoints: Path | None = None
+    save_every: float | None = None
+
+
+def never() -> bool:
+    """Of a run that nobody stops."""
+    return False
+
+
+class Packs(Protocol):
+    """Packs that are to be trained, handed out one by one to whoever has room for them."""
+
+    def __len__(self) -> int:
+        """How many packs may still come."""
+        ...
+
+    @property
+    def trials(self) -> int:
+        """How many trials there are in them."""
+        ...
+
+    def take(self) -> Pack | None:
+        """The next pack; None if there is none now, though one may come while `len` is not 0."""
+        ...
+
+
+class Queue:
+    """Packs that are all there, in their order."""
+
+    def __init__(self, packs: Sequence[Pack]) -> None:
+        self._waiting = deque(packs)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def trials(self) -> int:
+        """How many trials there are in them."""
+        return sum(map(len, self._waiting))
+
+    def take(self) -> Pack | None:
+        """The next pack; None if there are no more."""
+        return self._waiting.popleft() if self._waiting else None
+
+
+def handed_out(packs: Packs, stop: Stop = never) -> Iterator[Pack]:
+    """One pack after the other, until there are no more or `stop` says so; it waits where there is none just now."""
+    while len(packs) and not stop():
+        pack = packs.take()
+        if pack is None:
+            time.sleep(PAUSE)
+        else:
+            yield pack
 
 
 class Runner(Protocol):
@@ -40,6 +102,10 @@ class Runner(Protocol):
     A trial that fails does not stop the others.
     """
 
-    def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
-        """Run all packs. The caller may stop between two events."""
+    def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
+        """Run all packs; each is taken when there is somebody to train it.
+
+        Once `stop` says so, trials that are not finished end without an event. The caller may end it between two
+        events, too: then nothing is saved.
+        """
         ...

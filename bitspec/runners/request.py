@@ -13,6 +13,7 @@ from bitspec.runners.planner import Division, Extents, Packing, divide
 from bitspec.runners.protocol import Work
 from bitspec.runners.selections import Selections
 from bitspec.store.store import Store
+from bitspec.training import checkpoints
 from bitspec.training.tasks import OnFetch
 
 
@@ -23,7 +24,8 @@ class Request:
     `spec` is where it was read from, `text` what stands there. `settings` take the place of the spec's for every
     trial; `only` names strategies and tasks. `data_dir` is a folder in the GLUE layout, or None for the hub. With
     `keep_values`, the trained values of every trial are kept, and trials that are finished without are run again.
-    At most `most` trials are trained together, or as many as measures best; with `packs_of`, as in that store.
+    At most `most` trials are trained together, or as many as measures best; with `packs_of`, as in that store. Trials
+    under way are saved every `save_every` seconds, or at the ends of epochs.
     """
 
     study: Study
@@ -37,6 +39,7 @@ class Request:
     keep_values: bool = False
     most: int | None = None
     packs_of: Store | None = None
+    save_every: float | None = None
 
     @property
     def base(self) -> Path:
@@ -46,7 +49,15 @@ class Request:
     @property
     def work(self) -> Work:
         """The request as a runner takes it."""
-        return Work(self.study, self.base, self.data_dir, self.device, self.keep_values)
+        return Work(
+            self.study,
+            self.base,
+            self.data_dir,
+            self.device,
+            self.keep_values,
+            checkpoints=self.store.checkpoints,
+            save_every=self.save_every,
+        )
 
     def plan(self, *, fetch: bool = False, on_fetch: OnFetch | None = None) -> Plan:
         """What is to be done; see `plan.plan`."""
@@ -71,15 +82,21 @@ class Request:
         Packs of an earlier run that did not come to its end are among it, with `device` those that were made for it.
         Raises BitspecError if there is no store whose packs are asked for.
         """
+        saved = tuple(one.keys for one in checkpoints.saved(self.store.checkpoints))
         if self.packs_of is not None:
             self.packs_of.read_path()
-            packing = Packing(self.most, self.packs_of.packs(), is_forced=True)
+            packing = Packing(self.most, self.packs_of.packs(), is_forced=True, saved=saved)
         else:
-            packing = Packing(self.most, self.store.packs(device))
+            packing = Packing(self.most, self.store.packs(device), saved=saved)
         return divide(planned, packing, Extents(Selections(self.study, self.base))), packing
 
     def begin(self, planned: Plan, command: str, warnings: Sequence[str] = ()) -> int:
-        """Put down in the store that the run begins, and what there was to say about its spec; return its number."""
+        """Put down in the store that the run begins, and what there was to say about its spec; return its number.
+
+        What was saved of trials that have ended is removed.
+        """
+        ended = {key for key, status in planned.statuses.items() if status in {"finished", "diverged"}}
+        checkpoints.clear(self.store.checkpoints, ended)
         return self.store.begin(
             self.study,
             planned.cells,

@@ -6,19 +6,26 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Final, TypeAlias
 
-from bitspec.diagnostics import BitspecError, Diagnostic
+from bitspec.diagnostics import BitspecError, Diagnostic, error
 from bitspec.ir.events import Event, Failed, Finished
-from bitspec.runners.protocol import Pack, Work
+from bitspec.runners.protocol import PAUSE, Packs, Stop, Work, never
 
 #: Model sizes (bytes of weights) up to which several trials at once pay: a larger one keeps all cores busy by itself.
 SMALL_MODEL: Final = 64 * 2**20
+
+#: Seconds after which it is looked whether the run is to come to its end.
+_LOOK: Final = 0.1
+
+#: Seconds in which a signal to a whole group of processes has come to all of them.
+_GRACE: Final = 0.2
 
 
 class _Ready:
@@ -39,53 +46,40 @@ def share_of(workers: int) -> int:
     return max(1, cores() // workers)
 
 
-def run_in_processes(work: Work, packs: Sequence[Pack], workers: int) -> Iterator[Event]:
-    """Run packs in so many processes, which share the cores; events come as they happen, of several trials at once.
+def run_in_processes(work: Work, packs: Packs, workers: int, threads: int, stop: Stop = never) -> Iterator[Event]:
+    """Run packs in so many processes of so many threads; events come as they happen, of several trials at once.
 
     A process that dies fails the trials that it had, and another takes its place; where none can even begin, all that
-    wait fail. Closing the iterator ends them all.
+    wait fail. Once `stop` says so, each saves what it has. Closing the iterator ends them all.
     """
-    context = multiprocessing.get_context("spawn")
-    waiting = deque(packs)
-    threads = share_of(workers)
-    crew: dict[Connection, _Worker] = {}
-
-    def hire() -> None:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
-        process.start()
-        theirs.close()
-        crew[ours] = _Worker(process)
-
+    crew = _Crew(work, threads)
     try:
-        for _ in range(min(workers, len(packs))):
-            hire()
-        while crew:
-            for connection in wait(list(crew)):
-                assert isinstance(connection, Connection)
-                worker = crew[connection]
+        for _ in range(workers):
+            crew.hire()
+        while crew.workers:
+            if stop():
+                crew.dismiss()
+            crew.hand_out(packs)
+            for connection in crew.wait():
+                worker = crew.workers[connection]
                 try:
                     message: _Message = connection.recv()
                 except (EOFError, OSError):
-                    del crew[connection]
-                    worker.process.join()
-                    yield from worker.died(worker.keys)
-                    if worker.has_begun and waiting:
-                        hire()
-                    elif not crew:  # another would die as this one did
-                        yield from worker.died([planned.key for pack in waiting for planned in pack])
+                    crew.release(worker)
+                    if worker.process.exitcode in {0, -signal.SIGTERM}:
+                        time.sleep(_GRACE)  # a signal to all of us may have come to it first
+                    if stop():
+                        crew.dismiss()
+                        continue
+                    yield from worker.died()
+                    if worker.has_begun and len(packs):
+                        crew.hire()
+                    elif not crew.workers and len(packs):  # another would die as this one did
+                        raise BitspecError(worker.cannot_begin()) from None
                     continue
-                if isinstance(message, _Ready):
-                    worker.has_begun = True
                 match message:
-                    case _Ready() if waiting:
-                        worker.keys = {planned.key for planned in waiting[0]}
-                        with contextlib.suppress(OSError):  # that it died is told by its end of the line
-                            connection.send(waiting.popleft())
                     case _Ready():
-                        connection.close()
-                        worker.process.join()
-                        del crew[connection]
+                        worker.has_begun, worker.is_idle = True, True
                     case tuple():
                         raise BitspecError(*message)
                     case _:
@@ -93,31 +87,123 @@ def run_in_processes(work: Work, packs: Sequence[Pack], workers: int) -> Iterato
                             worker.keys.discard(message.key)
                         yield message
     finally:
-        for connection, worker in crew.items():
-            worker.process.terminate()
+        crew.end()
+
+
+class _Crew:
+    """The processes that train, by our ends of their lines."""
+
+    def __init__(self, work: Work, threads: int) -> None:
+        self._work, self._threads = work, threads
+        self._context = multiprocessing.get_context("spawn")
+        self.workers: dict[Connection, _Worker] = {}
+        self.is_dismissed = False
+        self._asked = float("-inf")  # when there was no pack to be had
+
+    def hire(self) -> None:
+        """One more process."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._work, self._threads), daemon=True)
+        with _deaf():
+            process.start()
+        theirs.close()
+        self.workers[ours] = _Worker(process, ours)
+
+    def hand_out(self, packs: Packs) -> None:
+        """Give packs to those that wait for one, and let go those for which there will be none."""
+        for worker in [one for one in self.workers.values() if one.is_idle]:
+            if self.is_dismissed or not len(packs):
+                self.release(worker)
+                continue
+            if time.monotonic() - self._asked < PAUSE:
+                return
+            pack = packs.take()
+            if pack is not None:
+                worker.is_idle, worker.keys = False, {planned.key for planned in pack}
+                with contextlib.suppress(OSError):  # that it died is told by its end of the line
+                    worker.connection.send(pack)
+            elif len(packs):
+                self._asked = time.monotonic()
+
+    def wait(self) -> list[Connection]:
+        """The lines on which somebody says something, none after a moment."""
+        found = wait(list(self.workers), _LOOK)
+        return [one for one in found if isinstance(one, Connection)]
+
+    def dismiss(self) -> None:
+        """Ask all to save what they have, and to end."""
+        if not self.is_dismissed:
+            self.is_dismissed = True
+            for worker in self.workers.values():
+                worker.process.terminate()
+
+    def release(self, worker: _Worker) -> None:
+        """Part with a process that has ended, or has nothing to do."""
+        del self.workers[worker.connection]
+        worker.connection.close()
+        worker.process.join()
+
+    def end(self) -> None:
+        """End all processes at once, whatever they do."""
+        for connection, worker in self.workers.items():
+            worker.process.kill()
             worker.process.join()
             connection.close()
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    # What is started here does not hear Ctrl-C from its first moment on: it is for the parent.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @dataclass
 class _Worker:
-    """A process, and the keys of the trials that it has not finished; `has_begun` once it asked for a pack."""
+    """A process with our end of its line, and the keys of the trials that it has not finished.
+
+    It `has_begun` once it asked for a pack, and `is_idle` while it waits for one.
+    """
 
     process: BaseProcess
+    connection: Connection
     keys: set[str] = field(default_factory=set)
     has_begun: bool = False
+    is_idle: bool = False
 
-    def died(self, keys: Iterable[str]) -> Iterator[Failed]:
-        """What becomes of trials that it was to train."""
+    def died(self) -> Iterator[Failed]:
+        """What becomes of the trials that it had."""
+        for key in sorted(self.keys):
+            yield Failed(key, "failed", f"the process that trained it ended early ({self._why})", "try `--workers 1`")
+
+    def cannot_begin(self) -> Diagnostic:
+        """What to say where none of the processes comes as far as to ask for work."""
+        return error("no-workers", f"no process that trains can begin ({self._why})", help="try `--workers 1`")
+
+    @property
+    def _why(self) -> str:
         code = self.process.exitcode
-        why = "it was killed: perhaps the memory of this machine is full" if code == -signal.SIGKILL else f"code {code}"
-        for key in sorted(keys):
-            yield Failed(key, "failed", f"the process that trained it ended early ({why})", "try `--workers 1`")
+        return (
+            "it was killed: perhaps the memory of this machine is full" if code == -signal.SIGKILL else f"code {code}"
+        )
 
 
 def _serve(connection: Connection, work: Work, threads: int) -> None:
-    """What a worker does: asks for packs until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    """What a worker does: asks for packs until there are no more, or it is asked to stop."""
+    stopped = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which asks its workers to stop
+    signal.signal(signal.SIGTERM, stop)
     from bitspec.runners.bench import Bench, run_pack
     from bitspec.training.devices import use_threads
 
@@ -127,8 +213,8 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
     except BitspecError as problem:
         connection.send(problem.diagnostics)
         return
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent is done with us
-        while True:
+    with contextlib.suppress(EOFError, OSError):  # the parent is done with us
+        while not stopped:
             connection.send(_Ready())
-            for event in run_pack(bench, connection.recv()):
+            for event in run_pack(bench, connection.recv(), lambda: stopped):
                 connection.send(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 UNFINISHED: Final = ".unfinished-"
 
 #: Seconds after which a half-written file is taken for one of a process that was killed.
-STALE: Final = 24 * 3600
+STALE: Final = 3600
 
 #: The folders in a store's own.
 VALUES: Final = "values"
@@ -68,7 +69,20 @@ def sweep(folder: Path) -> None:
     """Remove what was half-written in a folder when its process was killed."""
     for path in stale(folder):
         with suppress(OSError):
+            remove(path)
+
+
+def remove(path: Path) -> int:
+    """Remove a file, or a folder with all that is in it, and return how many bytes it had; none if it is gone."""
+    size = 0
+    with suppress(FileNotFoundError):  # its own process may be quicker
+        if path.is_dir():
+            size = sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
+            shutil.rmtree(path)
+        else:
+            size = path.stat().st_size
             path.unlink()
+    return size
 
 
 def checkpoint_keys(path: Path) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from bitspec.store.files import (
     checkpoint_keys,
     checkpoints,
     keep,
+    remove,
     stale,
     values_files,
 )
@@ -76,7 +77,7 @@ def compact(store: Store) -> Compacted:
                     if identity(database) != copied:  # somebody has put another one there
                         fresh.unlink()
                         continue
-                    removed = sum(map(_remove, unneeded))
+                    removed = sum(remove(path) for path, _ in unneeded)
                     if fresh.stat().st_size < before:
                         _make_alike(database, fresh)
                         keep(fresh)
@@ -231,12 +232,3 @@ def _make_alike(old: Path, new: Path) -> None:
     found = old.stat()
     with suppress(OSError, AttributeError):
         os.chown(new, found.st_uid, found.st_gid)
-
-
-def _remove(unneeded: Leftover) -> int:
-    path, _ = unneeded
-    with suppress(FileNotFoundError):  # a checkpoint's own run may be quicker
-        size = path.stat().st_size
-        path.unlink()
-        return size
-    return 0

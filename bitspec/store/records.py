@@ -143,11 +143,12 @@ def upsert_cells(
 def insert_packs(
     connection: duckdb.DuckDBPyConnection, run: int, packs: Sequence[Sequence[str]], device: str | None
 ) -> None:
-    """Put down the packs of a run, numbered from 1."""
+    """Put down packs of a run, numbered from 1; those that it makes later follow on."""
+    first = 1 + _one(connection, "SELECT coalesce(max(number), 0) FROM base.packs WHERE run = ?", run)
     connection.execute(
         "INSERT INTO base.packs BY NAME SELECT ?::INTEGER AS run, unnest(?::INTEGER[]) AS number, "
         "unnest(?::VARCHAR[][]) AS keys, ?::VARCHAR AS device",
-        [run, list(range(1, len(packs) + 1)), [list(pack) for pack in packs], device],
+        [run, list(range(first, first + len(packs))), [list(pack) for pack in packs], device],
     )
 
 

@@ -10,7 +10,7 @@ import duckdb
 from bitspec.store.views import VIEWS
 
 #: Of the tables; a new one when a store of this one cannot be used by an older bitspec.
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 #: Since version 2: which trials a run was to train together. What each was really trained with is in `trials.pack`.
 _PACKS: Final = """
@@ -26,6 +26,18 @@ CREATE TABLE base.packs (
 _DEFINITIONS: Final = """
 ALTER TABLE base.runs ADD COLUMN definition JSON;
 ALTER TABLE base.runs ADD COLUMN warnings VARCHAR[];
+"""
+
+#: Since version 4: which trials are being trained by whom.
+_LEASES: Final = """
+CREATE TABLE base.leases (
+    key VARCHAR NOT NULL,
+    holder VARCHAR NOT NULL,      -- a word of the run's own
+    run INTEGER NOT NULL,
+    host VARCHAR NOT NULL,
+    pid BIGINT NOT NULL,
+    expires TIMESTAMP NOT NULL
+);
 """
 
 # No primary keys: DuckDB's index on them makes every opening and every commit slower, and with one writer at a time a
@@ -143,7 +155,7 @@ CREATE TABLE base.predictions (
 """
 
 #: What brings a store from a version to the next one.
-_MIGRATIONS: Final = {1: _PACKS, 2: _DEFINITIONS}
+_MIGRATIONS: Final = {1: _PACKS, 2: _DEFINITIONS, 3: _LEASES}
 
 
 def views_digest() -> str:

@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +22,10 @@ from bitspec.ir.events import Failed, Result
 from bitspec.ir.study import Study
 from bitspec.ir.trials import Planned
 from bitspec.ir.values import TrainedValues
-from bitspec.store import lookups, records, schema
+from bitspec.store import leases, lookups, records, schema
 from bitspec.store.connection import ENGINE, PATIENCE
 from bitspec.store.files import UNFINISHED, keep, sweep
+from bitspec.store.leases import Claim, Holder
 from bitspec.store.lookups import Durations, StoredTrial
 from bitspec.store.provenance import provenance
 from bitspec.store.records import Command, Training
@@ -42,6 +43,8 @@ class Store:
         self.folder = folder.parent if folder.suffix == ".duckdb" else folder  # the database stands for its folder
         folder = self.folder
         self.database = folder / "results.duckdb"
+        #: Where trials under way are saved; who trains them makes it.
+        self.checkpoints = folder / "checkpoints"
         self.patience = patience
 
     def read_path(self) -> Path:
@@ -67,6 +70,7 @@ class Store:
                 with tempfile.TemporaryFile(dir=folder):  # a folder may be there and still not be ours to write to
                     pass
                 sweep(folder)
+            sweep(self.checkpoints)
         except OSError as problem:
             raise self._unusable(problem) from problem
         if not self.database.exists():
@@ -140,6 +144,7 @@ class Store:
                 is_first = not records.is_finished(connection, planned.key)
                 if is_first:
                     records.insert_result(connection, planned, result, training, values_file)
+                leases.end(connection, planned.key)
                 is_wanted = is_first or not path.exists()
                 if not is_first and is_wanted and values_file is not None:  # trained once more to have its values
                     records.set_values_file(connection, planned.key, values_file)
@@ -178,6 +183,30 @@ class Store:
         with self._writing() as connection:
             if not records.is_finished(connection, planned.key):
                 records.insert_failure(connection, planned, failure, training)
+            leases.end(connection, planned.key)
+
+    def claim(
+        self,
+        holder: Holder,
+        packs: Sequence[Sequence[str]],
+        *,
+        again: Collection[str] = (),
+        company: Collection[str] = (),
+        is_saved: Callable[[Sequence[str]], bool] = lambda _keys: False,
+    ) -> Claim:
+        """Claim the first pack of which anything is free, before anybody else does; see `leases.claim`."""
+        with self._writing() as connection:
+            return leases.claim(connection, holder, packs, again=again, company=company, is_saved=is_saved)
+
+    def renew(self, holder: Holder) -> None:
+        """Hold for longer the trials that somebody holds."""
+        with self._writing() as connection:
+            leases.renew(connection, holder)
+
+    def release(self, holder: Holder) -> None:
+        """Let go of all trials that somebody holds: others may train them now."""
+        with self._writing() as connection:
+            leases.release(connection, holder)
 
     def begin_packs(self, run: int, packs: Sequence[Sequence[str]], device: str | None = None) -> None:
         """Put down which trials a run is to train together: packs of keys, each in its order, for a device."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from bitspec.ir.events import Epoch, Predictions
 from bitspec.ir.masks import Mask
 from bitspec.ir.settings import Settings
+from bitspec.training.checkpoints import Checkpoint, TrialState
 from bitspec.training.noise import batch_order
 from bitspec.training.state import Trainable
 
@@ -66,6 +67,39 @@ class Trial:
             group["lr"] = settings.learning_rate * rate(number, steps, settings)
         self.optimizer.step()
 
+    def snapshot(self) -> TrialState:
+        """How far it has come. On a CPU its arrays are the tensors' own memory."""
+        moments = self.optimizer.state[self.state.vector]
+        return TrialState(
+            key=self.key,
+            layout=self.state.layout,
+            epochs=tuple(self.epochs),
+            updates=int(moments["step"]),
+            values=self.state.vector.detach().cpu().numpy(),
+            mean=moments["exp_avg"].cpu().numpy(),
+            square=moments["exp_avg_sq"].cpu().numpy(),
+        )
+
+    def fits(self, state: TrialState) -> bool:
+        """Whether a state is one of this trial: of its key, with the same values in the same places."""
+        shape = tuple(self.state.vector.shape)
+        return (self.key, self.state.layout) == (state.key, state.layout) and all(
+            array.shape == shape for array in (state.values, state.mean, state.square)
+        )
+
+    @torch.no_grad()
+    def restore(self, state: TrialState) -> None:
+        """Go on from where a trial was that `fits`."""
+        moments = self.optimizer.state[self.state.vector]
+        moments["step"].fill_(state.updates)
+        for tensor, array in (
+            (self.state.vector.data, state.values),
+            (moments["exp_avg"], state.mean),
+            (moments["exp_avg_sq"], state.square),
+        ):
+            tensor.copy_(torch.from_numpy(array))
+        self.epochs = list(state.epochs)
+
 
 class Course:
     """Trials on their way together: how far they are, and the sum of their losses in this epoch."""
@@ -76,8 +110,24 @@ class Course:
         self.epoch = 0
         self.losses_K = torch.zeros(len(trials), dtype=torch.float64, device=trials[0].state.vector.device)
         self.seen = 0
-        self.began = time.perf_counter()
+        #: Where it was saved last; None if it was not.
+        self.saved_as: tuple[str, ...] | None = None
+        self._spent, self._began = 0.0, time.perf_counter()
         self._orders: dict[int, Tensor] = {}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the trials, in their order."""
+        return tuple(trial.key for trial in self.trials)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that this epoch has taken so far."""
+        return self._spent + time.perf_counter() - self._began
+
+    def go_on(self) -> None:
+        """From here on, time counts again: that in which the course waited, or was a file, does not."""
+        self._began = time.perf_counter()
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -105,7 +155,7 @@ class Course:
         self._orders.clear()
         self.losses_K = torch.zeros_like(self.losses_K)
         self.seen = 0
-        self.began = time.perf_counter()
+        self._spent, self._began = 0.0, time.perf_counter()
 
     def keep(self, wanted: Sequence[bool]) -> None:
         """Go on with some of the trials; the values of each become its own again."""
@@ -120,8 +170,42 @@ class Course:
             half = Course(self.trials[part])
             half.step, half.epoch, half.seen = self.step, self.epoch, self.seen
             half.losses_K = self.losses_K[part].clone()
+            half._spent = self.seconds * len(half.trials) / len(self.trials)
             found.append(half)
         return found[0], found[1]
+
+    def snapshot(self) -> Checkpoint:
+        """Where it is, between two steps."""
+        return Checkpoint(
+            step=self.step,
+            epoch=self.epoch,
+            seen=self.seen,
+            seconds=self.seconds,
+            losses=self.losses_K.cpu().numpy(),
+            trials=tuple(trial.snapshot() for trial in self.trials),
+        )
+
+    @classmethod
+    def restored(cls, trials: Sequence[Trial], checkpoint: Checkpoint, steps: int) -> Course | None:
+        """The course of new trials that go on from a checkpoint; None if it is not that of these trials.
+
+        An epoch has so many `steps`.
+        """
+        pairs = list(zip(trials, checkpoint.trials, strict=True))
+        is_between = 0 <= checkpoint.step - checkpoint.epoch * steps <= steps
+        is_open = 0 <= checkpoint.epoch < trials[0].settings.epochs
+        if not (is_between and is_open) or checkpoint.losses.shape != (len(trials),):
+            return None
+        if not all(trial.fits(state) and len(state.epochs) == checkpoint.epoch for trial, state in pairs):
+            return None
+        for trial, state in pairs:
+            trial.restore(state)
+        course = cls(trials)
+        course.step, course.epoch, course.seen = checkpoint.step, checkpoint.epoch, checkpoint.seen
+        course.losses_K.copy_(torch.from_numpy(checkpoint.losses))
+        course.saved_as = course.keys
+        course._spent = checkpoint.seconds
+        return course
 
 
 def rate(step: int, steps: int, settings: Settings) -> float:

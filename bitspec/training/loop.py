@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitspec.ir.events import Epoch, EpochEnded, Failed, Predictions, Started, Stepped
+from bitspec.ir.events import Epoch, EpochEnded, Failed, NotSaved, Predictions, Started, Stepped
 from bitspec.ir.settings import Settings
 from bitspec.training.binding import Binding
 from bitspec.training.course import Course, Recipe, Trial
 from bitspec.training.encoding import EVALUATION_BATCH, Encoded
 from bitspec.training.flat import is_causal
 from bitspec.training.model import Prepared
+from bitspec.training.saving import Saver
 from bitspec.training.state import Trainable
 
 #: Seconds between two signs of life of a pack.
@@ -37,7 +38,15 @@ _FEWEST: Final = 8
 Metrics = Callable[[str, list[float], list[float]], dict[str, float]]
 
 #: What may happen while a pack is trained.
-TrainingEvent = Started | Stepped | EpochEnded | Failed
+TrainingEvent = Started | Stepped | EpochEnded | NotSaved | Failed
+
+
+class _StoppedError(Exception):
+    """A course was asked to stop, and is saved."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Training:
@@ -57,8 +66,14 @@ class Training:
         validation: tuple[Encoded, ...],
         metrics: Metrics,
         main: str,
+        saver: Saver | None = None,
+        stop: Callable[[], bool] = _never,
     ) -> None:
-        """`metrics` scores a validation set, `main` is the score; heads are drawn by (seed, task)."""
+        """`metrics` scores a validation set, `main` is the score; heads are drawn by (seed, task).
+
+        `saver` keeps the trials from time to time, and has them where they were kept before. Once `stop` says so, they
+        are kept after the step that is under way, and the training ends.
+        """
         if len({_common(recipe.settings) for recipe in recipes}) != 1:
             raise ValueError("the trials of a pack have the same epochs, batch size, length, precision and dropout")
         if len(recipes) > 1 and prepared.architecture is None:
@@ -66,6 +81,7 @@ class Training:
         self.prepared = prepared
         self._training, self._validation = training, validation
         self._metrics, self._main = metrics, main
+        self._saver, self._stop = saver or Saver(), stop
         self._binding: Binding | None = None
         self._settings = recipes[0].settings
         self._steps = math.ceil(len(training) / self._settings.batch_size)
@@ -82,23 +98,31 @@ class Training:
             self._binding = None
 
     def run(self) -> Iterator[TrainingEvent]:
-        """Train all epochs.
+        """Train all epochs, from where the trials were saved if they were.
 
         A trial whose loss is no number ends as diverged, and the others go on. When memory runs out, the pack is
         halved, and both halves go on where it was, one after the other; a trial that is alone raises what torch did.
         """
+        whole = self._saver.restore(self.trials, self._steps)
         for trial in self.trials:
-            yield Started(trial.key, self._settings.epochs, self._steps)
-        waiting = [Course(self.trials)]
+            yield Started(trial.key, self._settings.epochs, self._steps, whole.step)
+        waiting = [whole]
         while waiting:
             course = waiting.pop()
             try:
                 yield from self._train(course)
+            except _StoppedError:
+                return
             except (RuntimeError, MemoryError) as problem:
                 if len(course.trials) == 1 or not is_out_of_memory(problem):
                     raise
                 self.close()
-                waiting += reversed(course.halves())
+                halves = course.halves()
+                for half in halves:
+                    yield from self._save(half)
+                if all(half.saved_as for half in halves):
+                    self._saver.forget(course)
+                waiting += reversed(halves)
 
     def rehearse(self, steps: int) -> float:
         """Train so many steps from the beginning, and return the seconds that one takes."""
@@ -126,6 +150,8 @@ class Training:
     def _train(self, course: Course) -> Iterator[TrainingEvent]:
         """Train a course from where it is to its end."""
         self._bind(course)
+        self._saver.begin()
+        course.go_on()
         while course.trials and course.epoch < self._settings.epochs:
             yield from self._epoch(course)
             if course.trials:
@@ -140,11 +166,27 @@ class Training:
             self._step(course)
             if course.step % CHECK == 0 or course.step == end:
                 yield from self._drop_diverged(course, course.losses_K)
+            if course.trials and self._saver.is_due():
+                yield from self._save(course)
+            yield from self._stop_if_asked(course)
             if time.monotonic() - told > TICK:
                 told = time.monotonic()
-                done = course.step - course.epoch * self._steps
-                for trial, loss in zip(course.trials, course.mean_losses(), strict=True):
-                    yield Stepped(trial.key, course.epoch + 1, done, loss)
+                yield from self._steps_done(course)
+
+    def _steps_done(self, course: Course) -> Iterator[Stepped]:
+        done = course.step - course.epoch * self._steps
+        for trial, loss in zip(course.trials, course.mean_losses(), strict=True):
+            yield Stepped(trial.key, course.epoch + 1, done, loss)
+
+    def _stop_if_asked(self, course: Course) -> Iterator[TrainingEvent]:
+        if course.trials and self._stop():
+            yield from self._save(course)
+            raise _StoppedError
+
+    def _save(self, course: Course) -> Iterator[NotSaved]:
+        self._saver.save(course)
+        if self._saver.problem is not None:
+            yield NotSaved(course.trials[0].key, self._saver.problem)
 
     def _step(self, course: Course) -> None:
         """One step of all trials. Nothing of it is to be seen if memory runs out in it."""
@@ -181,10 +223,13 @@ class Training:
             return prepared.model(**batch.inputs).logits[None], batch.labels_B[None]
 
     def _end_epoch(self, course: Course) -> Iterator[TrainingEvent]:
-        losses, all_losses = self._evaluate(course)
+        if course.epoch + 1 == self._settings.epochs and len(course.trials) > 1:
+            # Trials that end together are kept one by one: what is killed in between must end together once more.
+            yield from self._save(course)
+        losses, all_losses = yield from self._evaluate(course)
         # Told of all trials before any is dropped: what they said is by their place.
         epochs = list(zip(course.trials, course.mean_losses(), strict=True))
-        seconds = time.perf_counter() - course.began
+        seconds = course.seconds
         yield from self._drop_diverged(course, all_losses)
         for (trial, loss), validation_loss in zip(epochs, losses.tolist(), strict=True):
             if trial in course.trials:
@@ -202,15 +247,16 @@ class Training:
                 trial.epochs.append(epoch)
                 yield EpochEnded(trial.key, epoch)
         course.begin_epoch()
+        if course.trials and course.epoch < self._settings.epochs and self._saver.is_due(at_end=True):
+            yield from self._save(course)
 
-    @torch.no_grad()
-    def _evaluate(self, course: Course) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, course: Course) -> Generator[TrainingEvent, None, tuple[Tensor, Tensor]]:
         """The loss of each trial on the first validation set, and on all of them together.
 
         What it says of each goes to its `predictions`.
         """
         self.prepared.model.eval()
-        trials = len(course.trials)
+        trials, told = len(course.trials), time.monotonic()
         found: list[list[Predictions]] = [[] for _ in course.trials]
         losses: list[Tensor] = []
         for split in self._validation:
@@ -218,8 +264,13 @@ class Training:
                 trials, len(split), self.prepared.outputs, dtype=course.trials[0].state.vector.dtype
             )
             for chosen_B in split.by_length(max(_FEWEST, EVALUATION_BATCH // trials)):
-                logits_KBC, _ = self._logits(split, [chosen_B], course)
+                with torch.no_grad():
+                    logits_KBC, _ = self._logits(split, [chosen_B], course)
                 logits_KNC.index_copy_(1, chosen_B, logits_KBC.to("cpu", logits_KNC.dtype))
+                yield from self._stop_if_asked(course)
+                if time.monotonic() - told > TICK:
+                    told = time.monotonic()
+                    yield from self._steps_done(course)
             losses.append(losses_of(logits_KNC, split.labels_N.expand(trials, -1)))
             for own, logits_NC in zip(found, logits_KNC, strict=True):
                 own.append(predictions(split, logits_NC))
@@ -236,9 +287,11 @@ class Training:
             if not is_finite:
                 yield Failed(trial.key, "diverged", "the loss is no number any more", "try a smaller learning_rate")
         course.keep(finite)
-        if course.trials:
-            self._bind(course)
-            self.prepared.model.train()
+        if not course.trials:
+            self._saver.forget(course)
+            return
+        self._bind(course)
+        self.prepared.model.train()
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._settings.precision == "bf16":

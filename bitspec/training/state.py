@@ -13,6 +13,8 @@ dense mask is ever made. How the vector takes the place of the model's own value
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -114,6 +116,12 @@ class Trainable:
         """The slice of a slot in the gradient."""
         assert self.vector.grad is not None
         return self.vector.grad[slot.place]
+
+    @property
+    def layout(self) -> str:
+        """Stands for which value is where in the vector: a sha256, in hex."""
+        slots = [(slot.name, slot.place.start, slot.place.stop, type(slot.mask).__name__) for slot in self.slots]
+        return hashlib.sha256(json.dumps([len(self.vector), slots]).encode()).hexdigest()
 
     @property
     def whole_matrices(self) -> int:

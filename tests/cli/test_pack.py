@@ -131,7 +131,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_packs(
     run(bitspec, lab, "--pack", "4", "--store", "whole")
     trained = Bench.run
 
-    def stopped(self: Bench, pack: Pack) -> Iterator[Event]:
+    def stopped(self: Bench, pack: Pack, _stop: object) -> Iterator[Event]:
         for event in trained(self, pack):
             if pack[0].trial.strategy == "queries" and pack[0].trial.seed == 1 and isinstance(event, EpochEnded):
                 raise KeyboardInterrupt
@@ -152,7 +152,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_packs(
 def test_what_is_asked_for_comes_before_the_packs_of_the_run_before(
     bitspec: Bitspec, lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(_: Bench, pack: Pack) -> Iterator[Event]:
+    def stopped(_: Bench, pack: Pack, _stop: object) -> Iterator[Event]:
         yield Started(pack[0].key, 2, 5)
         raise KeyboardInterrupt
 

@@ -189,7 +189,7 @@ def test_failures_are_kept_and_tried_again(bitspec: Bitspec, lab: Path, monkeypa
 
     trained = Bench.run
 
-    def broken(self: Bench, pack: Pack) -> Iterator[Event]:
+    def broken(self: Bench, pack: Pack, _stop: object) -> Iterator[Event]:
         if any(planned.title == "BitFit" for planned in pack):
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
         return trained(self, pack)
@@ -213,7 +213,7 @@ def test_an_interrupted_run_keeps_what_is_finished(
 
     trained = Bench.run
 
-    def interrupted(self: Bench, pack: Pack) -> Iterator[Event]:
+    def interrupted(self: Bench, pack: Pack, _stop: object) -> Iterator[Event]:
         if any(planned.title == "Sample" for planned in pack):
             raise KeyboardInterrupt
         return trained(self, pack)
@@ -222,7 +222,7 @@ def test_an_interrupted_run_keeps_what_is_finished(
         patched.setattr(Bench, "run", interrupted)
         ran = bitspec("run", lab)
     assert ran.code == 130
-    assert "run the same to go on" in ran.err
+    assert "what is finished is kept. To go on: bitspec run" in ran.err
     assert "1 trial finished" in bitspec("run", lab).out
 
 

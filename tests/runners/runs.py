@@ -21,7 +21,7 @@ from bitspec.parameters.cache import catalogue
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.runners.local import LocalRunner
 from bitspec.runners.plan import Plan, plan
-from bitspec.runners.protocol import Work
+from bitspec.runners.protocol import Queue, Work
 from bitspec.training.model import Prepared
 from tests.lab import SPEC
 from tests.training.small import dense
@@ -74,7 +74,7 @@ def ran(
     events: list[Event] = []
     is_restored: list[bool] = []
     with _loaded() as models:
-        for event in LocalRunner(workers=1).run(work, packs):
+        for event in LocalRunner(workers=1).run(work, Queue(packs)):
             if isinstance(event, Started):  # bound to a trial, but not trained: its values are those of the file
                 is_restored.append(_is_pretrained(models[-1], folder))
             events.append(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bitspec.ir.values import TrainedTensor, TrainedValues
 from bitspec.language.load import loads
 from bitspec.runners.execute import execute
 from bitspec.runners.plan import Plan
-from bitspec.runners.protocol import Pack, Runner, Work
+from bitspec.runners.protocol import Pack, Packs, Queue, Runner, Stop, Work, handed_out, never
 from bitspec.store.provenance import Provenance
 from bitspec.store.store import Store
 from tests.store.conftest import SPEC, Lab, plan, result
@@ -30,6 +30,11 @@ WORK = Work(loads(SPEC), Path("specs"))
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr("bitspec.store.store.provenance", lambda _: Provenance(commit=None, versions={}))
     return Lab(Store(tmp_path / "store"))
+
+
+def taken(packs: Packs, count: int) -> list[Pack]:
+    """The first so many packs."""
+    return [pack for _ in range(count) if (pack := packs.take()) is not None]
 
 
 def values(count: int) -> TrainedValues:
@@ -52,9 +57,9 @@ class Actor:
     told: dict[tuple[str, int], list[Event]] = field(default_factory=dict)
     given: list[Planned] = field(default_factory=list)
 
-    def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
+    def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
         assert work is WORK
-        for (cell,) in packs:
+        for (cell,) in handed_out(packs, stop):
             self.given.append(cell)
             yield from self.told.get((cell.trial.strategy, cell.trial.seed)) or outcome(cell)
 
@@ -138,8 +143,8 @@ def test_cells_that_say_the_same_are_served_by_one_trial(kept: Lab) -> None:
 
 def test_what_was_finished_before_a_runner_breaks_is_kept(kept: Lab) -> None:
     class Broken(Actor):
-        def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
-            yield from super().run(work, packs[:2])
+        def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
+            yield from super().run(work, Queue(taken(packs, 2)), stop)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -152,10 +157,10 @@ def test_what_was_finished_before_a_runner_breaks_is_kept(kept: Lab) -> None:
 
 def test_a_store_that_cannot_be_written_to_ends_the_run(kept: Lab) -> None:
     class Vandal(Actor):
-        def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
-            yield from super().run(work, packs[:1])
+        def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
+            yield from super().run(work, Queue(taken(packs, 1)), stop)
             kept.store.database.write_bytes(b"no database")
-            yield from super().run(work, packs[1:])
+            yield from super().run(work, packs, stop)
 
     with pytest.raises(BitspecError, match="store-broken"):
         carried_out(kept, Vandal())
@@ -165,8 +170,8 @@ def test_trials_may_be_told_of_in_any_order(kept: Lab) -> None:
     class Weaver(Actor):
         """Trains all trials at once, as a runner with packs or many workers does."""
 
-        def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
-            events = [list(super(Weaver, self).run(work, [pack])) for pack in packs]
+        def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
+            events = [list(super(Weaver, self).run(work, Queue([pack]), stop)) for pack in handed_out(packs)]
             for together in zip(*events, strict=True):
                 yield from reversed(together)
 
@@ -179,10 +184,10 @@ def test_packs_are_put_down_before_they_are_trained(kept: Lab) -> None:
     begun: list[int] = []
 
     class Looking(Actor):
-        def run(self, work: Work, packs: Sequence[Pack]) -> Iterator[Event]:
+        def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
             begun.append(len(kept.rows("from base.packs")))
-            given.extend(packs)
-            yield from super().run(work, [(cell,) for pack in packs for cell in pack])
+            given.extend(handed_out(packs))
+            yield from super().run(work, Queue([(cell,) for pack in given for cell in pack]), stop)
 
     given: list[Pack] = []
     cells = kept.begin()

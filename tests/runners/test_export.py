@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -178,7 +178,7 @@ def test_a_trial_without_values(lab: Path, tmp_path: Path) -> None:
     cell = plan.cells[1]
 
     class Breaks:
-        def run(self, *_: object) -> Iterator[Event]:
+        def run(self, *_: object) -> Generator[Event, None, None]:
             yield Failed(cell.key, "failed", "it broke")
 
     execute(plan, asked.work, Breaks(), asked.store, run=asked.begin(plan, "bitspec run"))

@@ -14,7 +14,7 @@ import bitspec
 from bitspec.diagnostics import BitspecError, error, warning
 from bitspec.ir.events import EpochEnded, Failed, Finished, Started
 from bitspec.runners.local import LocalRunner
-from bitspec.runners.protocol import Work
+from bitspec.runners.protocol import Queue, Work
 from bitspec.training import loop
 from bitspec.training.binding import Binding
 from tests.lab import write_lab
@@ -157,7 +157,7 @@ def test_what_changed_since_the_plan_is_not_trained(tmp_path: Path, changed: str
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
-    (event,) = LocalRunner(workers=1).run(Work(bitspec.loads(spec), lab, None, "cpu"), packs)
+    (event,) = LocalRunner(workers=1).run(Work(bitspec.loads(spec), lab, None, "cpu"), Queue(packs))
     assert isinstance(event, Failed)
     assert "changed after the run was planned" in event.message
     assert event.help == "run the same again"

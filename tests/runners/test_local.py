@@ -14,7 +14,7 @@ import bitspec
 from bitspec.ir.events import EpochEnded, Event, Finished, Started, Stepped
 from bitspec.ir.masks import Selected
 from bitspec.runners.local import LocalRunner
-from bitspec.runners.protocol import Work
+from bitspec.runners.protocol import Queue, Work
 from tests.runners.conftest import Labs
 from tests.runners.runs import HEAD, Ran, after, by_name, facts, ran, trained, weights, without_time
 from tests.training.made_glue import write_folder
@@ -168,10 +168,12 @@ def test_steps_are_told_with_the_mean_loss_so_far(lab: Path, monkeypatch: pytest
     monkeypatch.setattr("bitspec.training.loop.TICK", -1.0)
     events = ran(HEAD + "strategy b = bias", lab).events
     steps = [event for event in events if isinstance(event, Stepped)]
-    assert [(step.epoch, step.step) for step in steps] == [(epoch, step) for epoch in (1, 2) for step in range(1, 6)]
+    # After each of five steps, and once more while the epoch is evaluated.
+    told = [(epoch, step) for epoch in (1, 2) for step in (1, 2, 3, 4, 5, 5)]
+    assert [(step.epoch, step.step) for step in steps] == told
     ends = [event.epoch for event in events if isinstance(event, EpochEnded)]
-    assert [steps[4].loss, steps[9].loss] == [epoch.loss for epoch in ends]
-    assert isinstance(events[6], EpochEnded)
+    assert [steps[5].loss, steps[11].loss] == [epoch.loss for epoch in ends]
+    assert isinstance(events[7], EpochEnded)
 
 
 def test_the_model_is_as_before_after_every_trial(all_ran: Ran) -> None:
@@ -204,12 +206,12 @@ def test_names_change_no_number(lab: Path) -> None:
 def test_a_run_may_be_left_between_two_events(all_ran: Ran, lab: Path) -> None:
     work = Work(bitspec.loads(SPEC), lab, None, "cpu")
     runner = LocalRunner(workers=1)
-    events = runner.run(work, all_ran.plan.packs())
+    events = runner.run(work, Queue(all_ran.plan.packs()))
     seen: list[Event] = [next(events), next(events)]
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert [type(event) for event in seen] == [Started, EpochEnded]
     (bitfit,) = (pack for pack in all_ran.plan.packs() if pack[0].trial.strategy == "bitfit")
-    again = [event for event in runner.run(work, [bitfit]) if isinstance(event, Finished)]
+    again = [event for event in runner.run(work, Queue([bitfit])) if isinstance(event, Finished)]
     assert without_time(again[0]) == without_time(all_ran.finished("bitfit"))
 
 

@@ -285,3 +285,45 @@ def test_a_choice_by_weights_is_alone(lab: Path) -> None:
         assert Extents(Selections(loads(HEAD + "strategy most = topk(all, 50%) strategy other = topk(bias, 5%)"), lab))(
             one
         ).is_alone
+
+
+def keys_of(plan: Plan, *chosen: str) -> tuple[str, ...]:
+    by_name = {f"{one.trial.strategy}{one.trial.seed}": one.key for one in plan.trials}
+    return tuple(by_name[name] for name in chosen)
+
+
+def test_what_was_saved_goes_on_together(plan: Plan, lab: Path) -> None:
+    saved = (keys_of(plan, "b0", "c1"), keys_of(plan, "full1"), keys_of(plan, "c1", "a1"), ("elsewhere",))
+    earlier = dict.fromkeys(keys_of(plan, "a0", "b0"), keys_of(plan, "a0", "b0"))
+    found = divided(plan, lab, Packing(earlier=earlier, saved=saved))
+    # What is furthest comes first; a pack of the run before of which a part goes on is none any more.
+    assert names(found.packs) == [["b0", "c1"], ["full1"]]
+    assert (found.stopped, found.going_on, found.kept) == (2, 3, 0)
+    assert names(tuple(group.trials for group in found.groups))[1] == ["a0", "c0", "a1", "b1"]
+
+
+def test_finished_trials_go_along_with_what_was_saved(plan: Plan, lab: Path) -> None:
+    (a0,) = keys_of(plan, "a0")
+    done = Plan(plan.cells, {a0: "finished"}, plan.models, plan.data)
+    found = divided(done, lab, Packing(saved=(keys_of(plan, "a0", "b0"),)))
+    assert names(found.packs) == [["a0", "b0"]]
+    assert found.going_on == 1
+    assert [len(pack) for pack in found.into_packs([1] * len(found.groups))] == [1, 1, 2, *[1] * 12]
+    both = Plan(plan.cells, dict.fromkeys(keys_of(plan, "a0", "b0"), "finished"), plan.models, plan.data)
+    assert divided(both, lab, Packing(saved=(keys_of(plan, "a0", "b0"),))).packs == ()
+
+
+def test_what_is_asked_for_comes_before_what_was_saved(plan: Plan, lab: Path) -> None:
+    three = keys_of(plan, "a0", "b0", "c0")
+    assert divided(plan, lab, Packing(most=2, saved=(three,))).packs == ()
+    assert names(divided(plan, lab, Packing(most=3, saved=(three,))).packs) == [["a0", "b0", "c0"]]
+    assert names(divided(plan, lab, Packing(most=1, saved=(three[:1],))).packs) == [["a0"]]
+    repeated = dict.fromkeys(three[:2], three[:2])
+    found = divided(plan, lab, Packing(earlier=repeated, is_forced=True, saved=(three, three[:2])))
+    assert (names(found.packs), found.stopped) == ([["a0", "b0"]], 1)
+
+
+def test_what_failed_together_does_not_go_on_together(plan: Plan, lab: Path) -> None:
+    saved = (keys_of(plan, "a0", "b0"), keys_of(plan, "full0"))
+    failed = Plan(plan.cells, dict.fromkeys(keys_of(plan, "b0", "full0"), "failed"), plan.models, plan.data)
+    assert names(divided(failed, lab, Packing(saved=saved)).packs) == [["full0"]]

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
-from bitspec.ir.events import EpochEnded, Failed, Finished, Started, Stepped
+from bitspec.ir.events import EpochEnded, Failed, Finished, NotSaved, Started, Stepped
 from bitspec.ir.trials import Planned
 from bitspec.ir.values import TrainedValues
 from bitspec.runners import progress
@@ -218,3 +218,32 @@ def test_a_pack_in_a_file_has_a_line_an_epoch(clock: Clock, cells: list[Planned]
             screen.watch(cell, EpochEnded(cell.key, result(cell).epochs[0]))
     assert len(screen.lines) == 1
     assert screen.lines[0].startswith("[0/4] 4 trials at once  epoch 1/2  ")
+
+
+def test_what_goes_on_is_shown_from_where_it_was(cells: list[Planned], clock: Clock) -> None:
+    screen = Screen(2, terminal=True)
+    with screen.watch:
+        screen.watch(cells[0], Started(cells[0].key, 4, 10, 30))
+        assert "epoch 4/4" in str(screen.watch._bar.tasks[0].description)
+        assert screen.watch._left() == "?"
+        clock.now += 10
+        screen.watch(cells[0], Stepped(cells[0].key, 4, 5, 0.5))
+        # An eighth of a trial took 10 seconds; an eighth and another trial are left.
+        assert screen.watch._left() == duration(90)
+        found = result(cells[0])
+        screen.watch(cells[0], Finished(cells[0].key, found, None))
+        assert screen.watch._left() == duration(40)
+
+
+def test_what_cannot_be_saved_is_told_once(cells: list[Planned]) -> None:
+    screen = Screen(2, terminal=False)
+    with screen.watch:
+        for cell in cells[:2]:
+            screen.watch(cell, NotSaved(cell.key, "No space left on device"))
+    assert screen.lines == ["trials under way cannot be saved (No space left on device); they go on"]
+
+
+def test_who_is_waited_for_is_told() -> None:
+    screen = Screen(2, terminal=False)
+    screen.watch.wait({"a": "process 7", "b": "process 7", "c": "process 9 on far"})
+    assert screen.lines == ["waiting for 3 trials in training by process 7 and process 9 on far"]

@@ -64,7 +64,7 @@ def request_(lab: Path, store: Path, **options: Any) -> Request:
 def test_paths_start_from_the_spec(lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     asked = request_(lab, tmp_path / "store", device="cpu", data_dir=tmp_path)
-    assert asked.work == Work(asked.study, lab, tmp_path, "cpu")
+    assert asked.work == Work(asked.study, lab, tmp_path, "cpu", checkpoints=tmp_path / "store" / "checkpoints")
     assert [cell.key for cell in asked.plan().cells] == [cell.key for cell in planned(SPEC, lab).cells]
     assert not (tmp_path / "store").exists()
 

@@ -118,7 +118,7 @@ def test_an_old_store_gets_what_it_lacks_when_it_is_prepared(old: tuple[Lab, Res
     lab, went_in = old
     before = lab.rows("FROM base.trials"), lab.rows("FROM base.cells ORDER BY ALL")
     lab.store.prepare()
-    assert version(lab) == (schema.SCHEMA_VERSION, schema.views_digest()) == (3, schema.views_digest())
+    assert version(lab) == (schema.SCHEMA_VERSION, schema.views_digest()) == (4, schema.views_digest())
     assert (lab.rows("FROM base.trials"), lab.rows("FROM base.cells ORDER BY ALL")) == before
     assert lab.rows("FROM base.packs") == []
     assert lab.rows("SELECT definition, warnings FROM base.runs") == [(None, None)]
@@ -130,7 +130,7 @@ def test_an_old_store_gets_what_it_lacks_when_it_is_prepared(old: tuple[Lab, Res
 def test_an_old_store_gets_what_it_lacks_when_it_is_written_to(old: tuple[Lab, Result]) -> None:
     lab, went_in = old
     lab.store.begin_packs(1, [["a", "b"]])
-    assert version(lab) == (3, "of version 1")
+    assert version(lab) == (4, "of version 1")
     assert lab.store.packs() == {went_in.key: (went_in.key,), "a": ("a", "b"), "b": ("a", "b")}
 
 
