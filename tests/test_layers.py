@@ -55,6 +55,7 @@ OUTSIDE: dict[str, set[str]] = {
         "pyarrow",
         "numpy",
         "huggingface_hub",
+        "safetensors",
     },
     "parameters": {
         "numpy",
@@ -80,6 +81,7 @@ ONLY_IN = {
     ("training", "huggingface_hub"): {"hub"},
     ("training", "datasets"): {"hub", "metrics"},
     ("training", "evaluate"): {"metrics"},
+    ("training", "safetensors"): {"model"},
     ("parameters", "safetensors"): {"weights"},
     ("parameters", "platformdirs"): {"cache"},
 }

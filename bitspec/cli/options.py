@@ -169,6 +169,8 @@ def request(
         pack_of(pack),
         None if packs_of is None else Store(packs_of),
     )
+    if asked.packs_of is not None:
+        asked.packs_of.read_path()  # that there is none is said before anything else
     return asked, list(analysis.diagnostics)
 
 
