@@ -56,8 +56,10 @@ def test_a_study_from_json_is_checked_first() -> None:
 
 
 def test_topk_needs_values() -> None:
-    with pytest.raises(bitspec.BitspecError, match="depends on the model's weights"):
+    with pytest.raises(bitspec.BitspecError, match="depends on the model's weights") as raised:
         bitspec.select("topk(bias, 5)", "bert-base-cased")
+    assert "error[needs-weights]: " in str(raised.value)
+    assert "help: pass `values`, a function from a tensor's name to its values as a NumPy array" in str(raised.value)
     picked = bitspec.select("topk(bias where role == q, 5)", "bert-base-cased", values=lambda _: np.arange(768.0))
     assert picked.count == 5
 

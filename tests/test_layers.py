@@ -81,7 +81,7 @@ ONLY_IN = {
     ("training", "huggingface_hub"): {"hub"},
     ("training", "datasets"): {"hub", "metrics"},
     ("training", "evaluate"): {"metrics"},
-    ("training", "safetensors"): {"checkpoints"},
+    ("training", "safetensors"): {"checkpoints", "model"},
     ("parameters", "safetensors"): {"weights"},
     ("parameters", "platformdirs"): {"cache"},
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import click
@@ -61,16 +60,11 @@ def _written(path: Path) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a spec must not be lost to a full disk."""
+    from bitspec.cli.whole import replace
     from bitspec.diagnostics import BitspecError, error
 
-    target = path.resolve()
     try:
-        mode = target.stat().st_mode
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=target.parent, delete=False) as file:
-            file.write(text)
-        Path(file.name).chmod(mode)
-        Path(file.name).replace(target)
+        replace(path, text)
     except OSError as problem:
         message = f"`{path}` cannot be written: {problem.strerror or problem}"
         raise BitspecError(error("unwritable-file", message, help="`bitspec fmt --diff` writes nothing")) from None

@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 import click
 
-from bitspec.diagnostics import BitspecError
+from bitspec.diagnostics import BitspecError, error
 
 #: Exit code when the user's input is wrong.
 WRONG_INPUT = 2
@@ -91,6 +91,10 @@ def main() -> None:
         sys.exit(WRONG_INPUT)
     except click.ClickException as problem:
         problem.show()
+        sys.exit(WRONG_INPUT)
+    except MemoryError:
+        hint = "end what else is running, or ask for less at once; finished trials are kept"
+        print_diagnostics([error("no-memory", "the memory of this machine is full", help=hint)])
         sys.exit(WRONG_INPUT)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)

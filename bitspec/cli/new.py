@@ -30,6 +30,7 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
     Roles and layers are the model's own: its config is read, not its weights.
     """
     from bitspec.cli.progress import building
+    from bitspec.cli.whole import replace
     from bitspec.diagnostics import BitspecError, Source, error, raise_errors
     from bitspec.ir.vocabulary import ROLES
     from bitspec.language.load import analyse
@@ -71,7 +72,7 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
         return 0
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        replace(output, text)
     except OSError as problem:
         message = f"`{output}` cannot be written: {problem.strerror or problem}"
         raise BitspecError(error("unwritable-file", message, help="choose another place with `-o`")) from None

@@ -171,6 +171,8 @@ def request(
         None if packs_of is None else Store(packs_of),
         save_every,
     )
+    if asked.packs_of is not None:
+        asked.packs_of.read_path()  # that there is none is said before anything else
     return asked, list(analysis.diagnostics)
 
 

@@ -35,7 +35,7 @@ def complaint(source: Source, problem: duckdb.Error) -> Diagnostic:
             "refused", "a query cannot reach files, the network or extensions", span,
             help="`bitspec query --schema` lists what it can read",
         )  # fmt: skip
-    if isinstance(problem, _DAMAGE):
+    if is_damage(problem):
         first = message.partition("\n")[0]
         return error("store-broken", f"the store's database is damaged: {first}", None,
                      help="put a copy of it back, or choose another store with `--store`")  # fmt: skip
@@ -61,6 +61,11 @@ def complaint(source: Source, problem: duckdb.Error) -> Diagnostic:
         return _no_such_thing({"name": found[1], "type": "table"}, span)
     first, _, rest = message.partition("\n")
     return error("wrong-statement", _plain(first), span, help=_plain(rest) if rest else _as_sql(source))
+
+
+def is_damage(problem: duckdb.Error) -> bool:
+    """Whether an error is of the database rather than of a statement: a wrong checksum has no class of its own."""
+    return isinstance(problem, _DAMAGE) or type(problem) is duckdb.Error
 
 
 def bad_pattern(span: Span, problem: duckdb.Error) -> Diagnostic:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import duckdb
 
 from bitspec.diagnostics import BitspecError, Source, error
+from bitspec.query.complaints import complaint, is_damage
 from bitspec.query.relation import Relation, identifier
 from bitspec.query.running import fetch
 from bitspec.store.views import VIEWS
@@ -33,6 +34,8 @@ class Reader:
         try:
             columns = self._connection.execute(f"DESCRIBE {view}").fetchall()
         except duckdb.Error as problem:
+            if is_damage(problem):
+                raise BitspecError(complaint(Source("<note>", ""), problem)) from problem
             message = f"this database has no view called `{view}`: it is none of bitspec's, or of an older one"
             hint = "`bitspec run` brings a store up to date; `--store` names another"
             raise BitspecError(error("store-broken", message, help=hint)) from problem

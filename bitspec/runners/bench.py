@@ -40,6 +40,7 @@ class _Ready:
     planned: Planned
     selected: Selected
     recipe: Recipe
+    model_fingerprint: str
 
 
 class Bench:
@@ -123,9 +124,10 @@ class Bench:
         trial = planned.trial
         prepared = self._model(planned)
         selected = self.select(planned)
-        self._check_unchanged(planned, self._examples(trial.task))
+        # As it is now: what becomes of the files while the trial is trained is of no account for it.
+        fingerprint = self._check_unchanged(planned, self._examples(trial.task))
         masks = self._masks(planned, selected, prepared)
-        return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks))
+        return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks), fingerprint)
 
     def _training(self, pack: Sequence[_Ready], saver: Saver | None = None, stop: Stop = never) -> Training:
         from bitspec.training.loop import Training
@@ -167,15 +169,16 @@ class Bench:
             device=device_name(self.device),
             threads=threads(),
             pack=tuple(trial.pack),
-            model_fingerprint=self._fingerprint(planned.trial.model),
+            model_fingerprint=own.model_fingerprint,
             data_fingerprint=self._examples(planned.trial.task).fingerprint,
         )
 
-    def _check_unchanged(self, planned: Planned, examples: Examples) -> None:
-        """Raise BitspecError if the trial would not be the one that its key stands for."""
+    def _check_unchanged(self, planned: Planned, examples: Examples) -> str:
+        """The model's fingerprint. Raises BitspecError if the trial would not be the one that its key stands for."""
         trial = planned.trial
-        if trial.key(self._fingerprint(trial.model), examples.fingerprint) == planned.key:
-            return
+        fingerprint = self._fingerprint(trial.model)
+        if trial.key(fingerprint, examples.fingerprint) == planned.key:
+            return fingerprint
         message = f"`{trial.model.source}` or the data of `{trial.task.name}` changed after the run was planned"
         raise BitspecError(error("input-changed", message, help="run the same again"))
 
@@ -192,8 +195,11 @@ class Bench:
         return masks | {name: Whole() for name in prepared.head}
 
     def _folder(self, model: Model) -> Path:
-        folder = model_folder(model.source, model.revision, base=self.work.base)
-        assert folder is not None, "it is fetched"
+        # It was fetched when the run was planned. A folder that is gone since must not become a name on the hub.
+        folder = model_folder(model.source, model.revision, base=self.work.base, fetch=False)
+        if folder is None:
+            message = f"the model `{model.source}` is not on this machine any more"
+            raise BitspecError(error("input-changed", message, help="put it back, and run the same again"))
         return folder
 
     def _model(self, planned: Planned) -> Prepared:

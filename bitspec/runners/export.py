@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from bitspec.diagnostics import BitspecError, Diagnostic, error
@@ -57,12 +58,15 @@ def export(
         raise BitspecError(error("data-changed", message, help=hint))
     prepared = prepare(folder, examples.outputs)
     apply(prepared.model, values)
+    is_new = not output.exists()
     try:
         save(prepared, output, examples.classes)
     except OSError as problem:
+        if is_new:  # half a model is none
+            shutil.rmtree(output, ignore_errors=True)
         why = problem.strerror or str(problem)
-        refused = error("unwritable", f"`{output}` cannot be written: {why}", help="choose another folder")
-        raise BitspecError(refused) from problem
+        hint = "choose another folder, or free some space if the disk is full"
+        raise BitspecError(error("unwritable", f"`{output}` cannot be written: {why}", help=hint)) from problem
     return output
 
 

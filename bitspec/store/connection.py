@@ -33,6 +33,25 @@ _CONFIG: Final[Mapping[str, str]] = {
     "python_enable_replacements": "false",
 }
 
+#: How DuckDB says that a file system has no locks; where another program holds one, it says which.
+_NO_LOCK: Final = re.compile(r'Could not set lock on file ".*": (?!Conflicting lock)([^.]+)')
+
+#: What the system may say of a file that is not the file's fault.
+_OF_SYSTEM: Final = re.compile(r"Input/output error|Too many open files|Stale file handle|Remote I/O error")
+
+#: What the system says where nothing more can be written, and how a message says it.
+_FULL: Final[Mapping[str, str]] = {
+    "No space left": "there is no space left",
+    "Disk quota exceeded": "there is no space left",
+    "File too large": "a file is as large as this system lets it be, so there is no space left",
+}
+
+#: What to do about it.
+FREE_SOME: Final = "free some space, and run the same again to go on: finished trials are kept"
+
+#: How a journal begins: with its version.
+_JOURNAL: Final = b"d\0b"
+
 #: Every DuckDB since this one can read what is created in its format; it is the oldest that bitspec runs on.
 STORAGE_VERSION: Final = "v1.4.0"
 
@@ -63,10 +82,13 @@ class Engine:
 
     @contextmanager
     def creating(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The same for a new database."""
+        """The same for a new database, which is one file and nothing beside it in the end."""
         options = f"READ_WRITE, STORAGE_VERSION '{STORAGE_VERSION}'"
-        with self._attached(path, options, 0) as connection, _transaction(connection):
-            yield connection
+        with self._attached(path, options, 0) as connection:
+            with _transaction(connection):
+                yield connection
+            # Closing does the same, but where the disk is full it leaves the tables beside the file, and says nothing.
+            connection.execute("CHECKPOINT results")
 
     @contextmanager
     def _attached(self, path: Path, options: str, patience: float) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -78,6 +100,10 @@ class Engine:
             try:
                 connection.execute("USE results")
                 yield connection
+            except RuntimeError as problem:  # how DuckDB tells of Ctrl-C while it is at work
+                if "interrupted" in str(problem):
+                    raise KeyboardInterrupt from problem
+                raise
             except duckdb.Error as problem:
                 raise _told(path, problem) from problem
             finally:
@@ -117,7 +143,7 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str, options
     place = str(path.absolute()).replace("'", "''")
     patiently(
         path,
-        lambda: connection.execute(f"ATTACH '{place}' AS {name} ({options})"),
+        lambda: connection.execute(f"ATTACH '{place}' AS {name} (TYPE DUCKDB, {options})"),
         patience,
         lambda: connection.execute(f"DETACH {name}"),
     )
@@ -144,6 +170,8 @@ def patiently(
     file that has no name any more: with `closing` it is closed again, and the new one opened. Who reads may read the
     old one. Raises BitspecError if the database stays in use, or cannot be opened at all.
     """
+    _check_kind(path)
+    _check_journal(path)
     deadline = time.monotonic() + patience
     pause = _FIRST_PAUSE
     while True:
@@ -163,6 +191,46 @@ def patiently(
         pause = min(pause * 1.5, _LAST_PAUSE)
 
 
+def _check_kind(path: Path) -> None:
+    """Raise BitspecError where a file would be waited for that never says anything."""
+    # It is not opened for that: whoever closes a file gives up all locks that this process has on it.
+    is_strange = False
+    with suppress(OSError):  # of a folder that may not be looked into
+        is_strange = path.exists() and not path.is_file() and not path.is_dir()
+    if is_strange:
+        hint = "move it away and run again to begin a new store, or choose another one with `--store`"
+        raise BitspecError(error("store-broken", f"`{path}` is a pipe or a device, and no database", help=hint))
+
+
+def _check_journal(path: Path) -> None:
+    """Raise BitspecError where the journal beside a database is none: DuckDB would throw it away and say nothing."""
+    start = b""
+    with suppress(OSError), journal(path).open("rb") as file:
+        start = file.read(len(_JOURNAL))
+    # Of one that was begun and never written to, there is nothing to be lost.
+    if start.strip(b"\0") and not _JOURNAL.startswith(start):
+        raise BitspecError(_broken_journal(path, "it does not begin as one"))
+
+
+def journal(path: Path) -> Path:
+    """Where DuckDB keeps what it has not yet put into a database."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def _broken_journal(path: Path, reason: str) -> Diagnostic:
+    return error(
+        "store-broken",
+        f"`{journal(path)}`, which holds what was written last, is damaged or of another database: {reason}",
+        help=f"put copies of it and of `{path.name}` back; or move only the `.wal` away and run again: "
+        "what it held is lost, and trained once more",
+    )
+
+
+def is_full(said: str) -> str | None:
+    """What to say where the words of the system mean that nothing more can be written; None if they do not."""
+    return next((ours for theirs, ours in _FULL.items() if theirs in said), None)
+
+
 def _told(path: Path, problem: duckdb.Error) -> Exception:
     # A statement that is wrong is our mistake, and stays what it is; a file that is wrong is a message.
     of_the_file = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
@@ -174,7 +242,7 @@ def _told(path: Path, problem: duckdb.Error) -> Exception:
 def _is_busy(problem: duckdb.Error) -> bool:
     said = str(problem)
     return (
-        "Could not set lock on file" in said
+        "Conflicting lock is held" in said
         or "Unique file handle conflict" in said  # held by this very process
         or "different configuration than existing connections" in said  # the same, of a connection of its own
         or "being used by another process" in said  # as Windows has it
@@ -185,6 +253,13 @@ def complaint(path: Path, problem: duckdb.Error) -> Diagnostic:
     """What DuckDB says of a database, in the user's words."""
     said = str(problem).partition("\n")[0]
     folder = path.parent
+    if found := _NO_LOCK.search(said):
+        return error(
+            "store-no-locks",
+            f"the file system of the store `{folder}` does not lock files ({found[1]}), "
+            "and without a lock two programs could write over each other's results",
+            help="name a folder on a local disk with `--store`; copy what is in this one there to go on with it",
+        )
     if _is_busy(problem):
         holder = re.search(r"\(PID (\d+)\)", said)
         who = f"process {holder[1]}" if holder else "another program, or another part of this one"
@@ -206,10 +281,25 @@ def complaint(path: Path, problem: duckdb.Error) -> Diagnostic:
             f"`{path}` cannot be opened: permission is denied",
             help="get the right to it, or choose another store with `--store`",
         )
-    if "No space left" in said or "Disk quota exceeded" in said:
+    if full := is_full(str(problem)):  # where a checkpoint fails, the reason is on a line of its own
+        return error("store-unusable", f"{full} for the store `{folder}`", help=FREE_SOME)
+    if isinstance(problem, duckdb.OutOfMemoryException):
         return error(
-            "store-unusable", f"there is no space left for the store `{folder}`", help="free some, and run again"
+            "store-unusable",
+            f"there is not enough memory to open `{path}`",
+            help="end what else is running, or choose another store with `--store`; finished trials are kept",
         )
+    if found := _OF_SYSTEM.search(said):
+        return error(
+            "store-unusable",
+            f"`{path}` cannot be read or written: {found[0]}",
+            help="this is what the system says of the disk or of this process; "
+            "finished trials are kept, and `--store` names another place",
+        )
+    if "sqlite_scanner" in said:
+        said = "it is one of SQLite's"
+    if "replaying WAL file" in said:
+        return _broken_journal(path, said.partition('.wal": ')[2] or said)
     return error(
         "store-broken",
         f"`{path}` is not a database, or is damaged: {said}",

@@ -16,6 +16,9 @@ from safetensors import SafetensorError, safe_open
 #: What half-written files begin with.
 UNFINISHED: Final = ".unfinished-"
 
+#: What safetensors calls a file while it writes it.
+_UNDER_ANOTHER_NAME: Final = ".tmp*"
+
 #: Seconds after which a half-written file is taken for one of a process that was killed.
 STALE: Final = 3600
 
@@ -58,7 +61,7 @@ def strangers(store: Path) -> list[Path]:
 def stale(folder: Path) -> list[Path]:
     """What was half-written in a folder when its process was killed."""
     found = []
-    for path in sorted(folder.glob(f"{UNFINISHED}*")):
+    for path in sorted([*folder.glob(f"{UNFINISHED}*"), *folder.glob(_UNDER_ANOTHER_NAME)]):
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - STALE:
                 found.append(path)

@@ -23,7 +23,7 @@ from bitspec.ir.study import Study
 from bitspec.ir.trials import Planned
 from bitspec.ir.values import TrainedValues
 from bitspec.store import leases, lookups, records, schema
-from bitspec.store.connection import ENGINE, PATIENCE
+from bitspec.store.connection import ENGINE, FREE_SOME, PATIENCE, is_full, journal
 from bitspec.store.files import UNFINISHED, keep, sweep
 from bitspec.store.leases import Claim, Holder
 from bitspec.store.lookups import Durations, StoredTrial
@@ -49,7 +49,7 @@ class Store:
 
     def read_path(self) -> Path:
         """The path of the database. Raises BitspecError if there is no store yet."""
-        if not self.database.exists():
+        if not self._is_there():
             raise BitspecError(
                 error(
                     "no-store",
@@ -73,7 +73,7 @@ class Store:
             sweep(self.checkpoints)
         except OSError as problem:
             raise self._unusable(problem) from problem
-        if not self.database.exists():
+        if not self._is_there():
             self._create()
         with self._writing() as connection:
             if schema.version(connection) != (schema.SCHEMA_VERSION, schema.views_digest()):
@@ -81,7 +81,7 @@ class Store:
 
     def statuses(self) -> dict[str, str]:
         """`finished`, `failed` or `diverged` for every key that was ever trained; empty if there is no store yet."""
-        if not self.database.exists():
+        if not self._is_there():
             if self.folder.is_file():
                 raise self._unusable(NotADirectoryError())
             return {}
@@ -218,7 +218,7 @@ class Store:
 
         With a device, only the packs that were made for it. Empty if there is no store yet.
         """
-        if not self.database.exists():
+        if not self._is_there():
             return {}
         with self._reading() as connection:
             return lookups.packs(connection, device, has_planned=self._version(connection) >= 2)
@@ -230,7 +230,7 @@ class Store:
 
     def durations(self) -> Durations:
         """How fast earlier trials were; of nothing, if there is no store yet."""
-        if not self.database.exists():
+        if not self._is_there():
             return Durations()
         with self._reading() as connection:
             return lookups.durations(connection)
@@ -286,10 +286,17 @@ class Store:
             raise self._unusable(problem) from problem
         return path
 
+    def _is_there(self) -> bool:
+        try:
+            return self.database.exists()
+        except OSError as problem:  # a folder that may not be looked into
+            raise self._unusable(problem) from problem
+
     def _create(self) -> None:
         # Made under another name, so that no reader ever sees a part of it.
         path = self.folder / f"{UNFINISHED}{secrets.token_hex(4)}.duckdb"
         try:
+            self._check_alone()
             with ENGINE.creating(path) as connection:
                 schema.create_tables(connection)
             try:
@@ -302,7 +309,20 @@ class Store:
         except OSError as problem:
             raise self._unusable(problem) from problem
         finally:
-            path.unlink(missing_ok=True)
+            for left in (path, journal(path)):
+                left.unlink(missing_ok=True)
+
+    def _check_alone(self) -> None:
+        """Raise BitspecError if the journal of a database is there without it: it is not to be lost."""
+        left = journal(self.database)
+        if left.exists() and left.stat().st_size:
+            raise BitspecError(
+                error(
+                    "store-broken",
+                    f"`{left}` is there without the database `{self.database.name}`, whose last results it holds",
+                    help="put the database back beside it; or move it away and run again to begin a new store",
+                )
+            )
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -332,7 +352,7 @@ class Store:
         check_version(self.folder, found[0])
         return found[0]
 
-    def _unusable(self, problem: Exception) -> BitspecError:
+    def _unusable(self, problem: OSError) -> BitspecError:
         wrong = f"results cannot be kept in `{self.folder}`"
         if isinstance(problem, FileExistsError | NotADirectoryError):
             return BitspecError(
@@ -346,18 +366,15 @@ class Store:
             errno.EACCES: "permission is denied",
             errno.EPERM: "permission is denied",
             errno.EROFS: "it can only be read",
-            errno.ENOSPC: "there is no space left",
-            errno.EDQUOT: "there is no space left",
         }
-        number = problem.errno if isinstance(problem, OSError) else None
-        said = why.get(number) if number is not None else None
+        reason = problem.strerror or str(problem)
+        full = is_full(reason)
+        said = full or why.get(problem.errno or 0) or reason
         return BitspecError(
             error(
                 "store-unusable",
-                f"{wrong}: {said or problem}",
-                help="free some space, and run again"
-                if number in {errno.ENOSPC, errno.EDQUOT}
-                else "choose another folder with `--store`",
+                f"{wrong}: {said}",
+                help=FREE_SOME if full else "choose another folder with `--store`",
             )
         )
 

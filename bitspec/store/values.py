@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -56,8 +57,8 @@ def write_values(path: Path, values: TrainedValues, about: Mapping[str, str]) ->
     metadata = {**about, "format": FORMAT, "tensors": json.dumps(shapes)}
     try:
         save_file(arrays, path, metadata)
-    except SafetensorError as problem:  # it has no class of its own for a disk that is full
-        raise OSError(str(problem)) from problem
+    except SafetensorError as problem:
+        raise _of_system(problem) from problem
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -98,6 +99,12 @@ def _about(path: Path, file: Any) -> dict[str, str]:
     if metadata.get("format") != FORMAT:
         raise BitspecError(_not_ours(path, f"its format is {metadata.get('format', 'unknown')}, not {FORMAT}"))
     return metadata
+
+
+def _of_system(problem: SafetensorError) -> OSError:
+    """What the system said, which safetensors has only as a text: `I/O error: … (os error 28)`."""
+    found = re.search(r"\(os error (\d+)\)", str(problem))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(problem))
 
 
 def _mask(file: Any, name: str, word: str) -> Mask:  # safetensors has no name for what it opens

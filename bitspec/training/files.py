@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from bitspec.diagnostics import Span, closest, listed
+from bitspec.diagnostics import BitspecError, Span, closest, listed
 from bitspec.training.arrow import read_parquet
 from bitspec.training.tables import Cell, Origin, Table, Unit, no_examples, place, positions, repeated
 
@@ -27,6 +27,9 @@ _LONGEST_FIELD: Final = 2**31 - 1
 
 #: Characters of a value that a message shows.
 _SHOWN: Final = 40
+
+#: Bytes by which it is told what a file is that has a NUL in it.
+_LOOKED_AT: Final = 1000
 
 
 def read_table(path: Path, columns: Sequence[str], span: Span | None = None) -> Table:
@@ -217,7 +220,7 @@ def _text(path: Path, origin: Origin) -> str:
         data = path.read_bytes()
     is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     if b"\0" in data and not is_utf16:
-        raise origin.refuse("not-a-text", f"`{path}` is not a text file", "a name's ending says what is in a file")
+        raise _not_a_text(data, origin)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -227,10 +230,25 @@ def _text(path: Path, origin: Origin) -> str:
         raise origin.refuse("not-utf8", message, "save it as UTF-8") from None
 
 
+def _not_a_text(data: bytes, origin: Origin) -> BitspecError:
+    """That there is a NUL in a file, which no text has."""
+    first = data.index(b"\0")
+    where = place(origin, "line", data.count(b"\n", 0, first) + 1)
+    start = data[:_LOOKED_AT]
+    if start.count(b"\0") * 3 > len(start):  # as in UTF-16 and UTF-32 without a mark
+        return origin.refuse("not-utf8", f"{where}: this is not UTF-8: it looks like UTF-16", "save it as UTF-8")
+    hint = "a name's ending says what is in a file; if it is a text, write it anew without the NUL"
+    return origin.refuse("not-a-text", f"{where}: this is no text: it has a NUL (byte {first + 1:,})", hint)
+
+
 @contextmanager
 def _opening(path: Path, origin: Origin) -> Iterator[None]:
     """What keeps a file from being read, as an error."""
     try:
+        # To open a pipe would wait for its other end, and what is read from it is gone the next time.
+        if path.exists() and not path.is_file() and not path.is_dir():
+            hint = "write what it gives to a file, and name that"
+            raise origin.refuse("not-a-file", f"`{path}` is a pipe or a device, and no file", hint)
         yield
     except FileNotFoundError:
         raise origin.refuse("no-such-file", f"there is no file `{path}`", _near_file(path)) from None
@@ -243,6 +261,8 @@ def _opening(path: Path, origin: Origin) -> Iterator[None]:
 
 
 def _near_file(path: Path) -> str:
+    if path.is_symlink():
+        return f"it is a link to `{path.readlink()}`, and there is nothing"
     try:
         # Without the ending, which would make any two names alike.
         names = {found.stem: found for found in path.parent.iterdir()}

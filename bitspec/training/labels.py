@@ -23,6 +23,9 @@ MANY_CLASSES: Final = 50
 #: Classes that a message lists.
 _LISTED: Final = 8
 
+#: How programs write that there is nothing. `none` and `na` are not among them: they are classes in some data.
+_MISSING: Final = frozenset({"nan", "null", "<na>", "#n/a"})
+
 #: A number as a class is written. 01 is none: it may be a code, in which 1 is something else.
 _CLASS_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -95,6 +98,10 @@ def found_classes(
     }
     if are_numbers:
         _check_all_labelled(tables, labels, name)
+    else:
+        for table in tables.values():
+            _check_words(table, name)
+    _check_kinds(training, name)
     found: list[Any] = list(set(next(iter(labels.values()))))  # all numbers, or all texts: they have an order
     classes: list[_Class] = sorted(found)
     _check_classes(classes, training, name, metric)
@@ -124,6 +131,34 @@ def _check_all_labelled(tables: Mapping[str, Table], labels: Mapping[str, Sequen
         if rows:
             hint = "this is how examples without a label are marked: leave them out, or write another label"
             raise table.refuse("bad-label", rows, f"the label in `{name}` is -1", hint)
+
+
+def _check_words(table: Table, name: str) -> None:
+    rows = [row for row, cell in enumerate(table.columns[-1]) if _written(cell).casefold() in _MISSING]
+    if rows:
+        hint = "this is how programs write that there is none: leave these examples out, or write another label"
+        message = f"the label in `{name}` is `{_written(table.columns[-1][rows[0]])}`"
+        raise table.refuse("bad-label", rows, message, hint)
+
+
+def _check_kinds(table: Table, name: str) -> None:
+    """Raise BitspecError where a file that tells kinds apart has labels of several: one of them is a mistake."""
+    cells = table.columns[-1]
+    if all(isinstance(cell, str) for cell in cells):  # CSV has nothing else
+        return
+    first = _kind(cells[0])
+    rows = [row for row, cell in enumerate(cells) if _kind(cell) != first]
+    if rows:
+        other = _written(cells[rows[0]])
+        message = f"the label `{other}` in `{name}` is {_kind(cells[rows[0]])}, and the first one is {first}"
+        raise table.refuse("bad-label", rows, message, "write all labels as texts, or all as numbers")
+
+
+def _kind(cell: Cell) -> str:
+    """What a label is. A number that is written as a text is the number."""
+    if isinstance(cell, bool):
+        return "true or false"
+    return "a text" if isinstance(cell, str) and isinstance(_class_of(cell), str) else "a number"
 
 
 def _check_classes(classes: Sequence[_Class], training: Table, name: str, metric: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -197,7 +198,10 @@ def _silence() -> Iterator[None]:
 
 
 def save(prepared: Prepared, folder: Path, classes: tuple[str, ...]) -> None:
-    """Write a model and its tokenizer into a folder, as transformers has it; `classes` names the outputs."""
+    """Write a model and its tokenizer into a folder, as transformers has it; `classes` names the outputs.
+
+    Raises OSError where they cannot be written.
+    """
     model = prepared.model
     config = model.config
     if classes:
@@ -206,6 +210,9 @@ def save(prepared: Prepared, folder: Path, classes: tuple[str, ...]) -> None:
     config.problem_type = "single_label_classification" if classes else "regression"
     # Our attention is for training only; whoever loads the folder has the usual choice.
     model.set_attn_implementation("eager")
-    with _silence():
-        model.save_pretrained(folder)
-        prepared.tokenizer.save_pretrained(folder)
+    try:
+        with _silence():
+            model.save_pretrained(folder)
+            prepared.tokenizer.save_pretrained(folder)
+    except SafetensorError as problem:  # which it says of a disk that is full, too
+        raise OSError(str(problem)) from problem

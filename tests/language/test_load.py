@@ -397,3 +397,13 @@ def test_a_spec_with_a_few_words_changed_gets_a_study_or_a_message(text: str, da
         end = min(len(text), start + data.draw(st.integers(0, 12)))
         text = text[:start] + data.draw(st.sampled_from(ALPHABET)) + text[end:]
     assert_comes_back(text)
+
+
+def test_what_is_nested_too_deep_or_called_too_long() -> None:
+    deep = "group g = bias where " + "not " * 300 + "role == q"
+    said_of = [str(found) for found in analyse(Source("f", deep)).diagnostics]
+    assert any("this condition is nested more than" in one for one in said_of)
+    long = "group " + "g" * 1000 + " = bias"
+    (found,) = (one for one in analyse(Source("f", long)).diagnostics if one.code == "bad-name")
+    assert found.message.startswith("this name has more than ")
+    assert found.help == "write a shorter one"

@@ -160,7 +160,12 @@ def test_every_refusal_of_the_hub_has_its_message(hub: Hub, ask: Asker) -> None:
     codes = [answer["code"] for answer in answers]
     assert codes == [*(code for code in expected.values() for _ in whats), "unknown-revision"]
     assert all(answer["help"] for answer in answers)
+    assert answers[-1]["message"] == "the model `me/good` has no revision `no-such-branch`"
+    assert answers[-1]["help"].startswith("its branches, tags and commits are at https://huggingface.co/me/good")
     helps = {name: answer["help"] for name, answer in zip(expected, answers[::2], strict=False)}
+    messages = {name: answer["message"] for name, answer in zip(expected, answers[::2], strict=False)}
+    assert messages["me/missing"] == "there is no model `me/missing` on the Hugging Face hub, or it is private"
+    assert messages["me/gated"] == "`me/gated` is given only to those who have accepted its terms"
     assert "google-bert/bert-base-cased" in helps["me/bert-base-casd"]
     assert "accept them at" in helps["me/gated"]
     assert max(answer["seconds"] for answer in answers) < 3
@@ -176,10 +181,10 @@ def test_a_hub_that_does_not_answer_is_given_up(hub: Hub, ask: Asker) -> None:
 def test_a_hub_cache_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    for number, code, words in (
-        (errno.EACCES, "unreadable-model", "hub/models--me--good: Permission denied"),
-        (errno.ENOSPC, "no-room", "HF_HOME"),
-        (errno.EIO, "hub-unreachable", "Input/output error"),
+    for number, code, said, words in (
+        (errno.EACCES, "unreadable-model", "`me/good` cannot be read", "hub/models--me--good: Permission denied"),
+        (errno.ENOSPC, "no-room", "there is no room for `me/good` in the cache of the Hugging Face hub: ", "HF_HOME"),
+        (errno.EIO, "hub-unreachable", "`me/good` is not on this machine", "Input/output error"),
     ):
 
         def broken(*_: object, number: int = number, **__: object) -> None:
@@ -191,6 +196,7 @@ def test_a_hub_cache_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> Non
                 asked("me/good")
             (diagnostic,) = raised.value.diagnostics
             assert diagnostic.code == code
+            assert diagnostic.message.startswith(said)
             assert words in (diagnostic.help or "")
 
 

@@ -177,9 +177,17 @@ def test_a_config_cannot_bring_code(python: Callable[..., str], tmp_path: Path) 
         ({"model_type": ["bert"]}, "bad-config", "does not say what type"),
         ({"model_type": "brt"}, "unknown-model-type", "`brt`"),
         ({"model_type": "theirs", "auto_map": {"AutoModel": "theirs.Model"}}, "remote-code", "its own code"),
-        ({"model_type": "clip"}, "no-backbone", "backbone of `mine`"),
-        ({"quantization_config": {"bits": 4}}, "quantized-model", "quantized"),
-        ({"model_type": "layoutlmv2"}, "missing-package", "layoutlmv2"),
+        ({"model_type": "clip"}, "no-backbone", "bitspec cannot tell the backbone of `mine` from its head"),
+        (
+            {"quantization_config": {"bits": 4}},
+            "quantized-model",
+            "is quantized, so its parameters cannot be trained entry by entry",
+        ),
+        (
+            {"model_type": "layoutlmv2"},
+            "missing-package",
+            "is a `layoutlmv2` model, and needs a package that is missing",
+        ),
     ],
 )
 def test_configs_of_which_no_model_can_be_made(

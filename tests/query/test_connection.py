@@ -17,6 +17,7 @@ import duckdb
 import pytest
 
 from bitspec.diagnostics import BitspecError, Source
+from bitspec.query.answer import ask
 from bitspec.query.complaints import complaint
 from bitspec.query.connection import CONFIGURATION, StillRunningError, connect, database
 
@@ -223,3 +224,48 @@ def test_damage_that_shows_only_while_it_is_read(kind: type[duckdb.Error]) -> No
     found = complaint(Source("<query>", "select 1 from scores"), kind("Could not read enough bytes\nmore"))
     assert (found.code, found.span) == ("store-broken", None)
     assert found.message.startswith("the store's database is damaged: Could not read enough bytes")
+
+
+def test_a_wrong_checksum_is_damage_too() -> None:
+    # It is of no class of its own.
+    said = duckdb.Error("Corrupt database file: computed checksum 1 does not match stored checksum 2 in block 3")
+    found = complaint(Source("<query>", "select 1 from scores"), said)
+    assert (found.code, found.span) == ("store-broken", None)
+    assert found.message.startswith("the store's database is damaged: Corrupt database file: computed checksum 1")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "message"),
+    [
+        ("Cannot execute statement of type X in read-only mode!", "refused", "a query cannot change the store"),
+        ("the configuration has been locked", "refused", "a query cannot change settings"),
+        ("Max expression depth limit of 1000 exceeded", "too-deep", "this query is nested too deep"),
+        (
+            "it exists in the spatial extension",
+            "refused",
+            "this needs an extension of DuckDB, and a query loads none",
+        ),
+        (
+            'Table with name "scores" does not exist!',
+            "store-broken",
+            "this database has no `scores`: it is none of bitspec's",
+        ),
+    ],
+)
+def test_what_a_statement_may_not_do(said: str, code: str, message: str) -> None:
+    found = complaint(Source("<query>", "select 1 from scores"), duckdb.InvalidInputException(said))
+    assert (found.code, found.message) == (code, message)
+    assert found.help
+
+
+def test_a_database_of_something_else_has_no_views(tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "results.duckdb") as connection:
+        connection.execute("CREATE TABLE flowers (name VARCHAR)")
+    with pytest.raises(BitspecError) as raised:
+        ask("select mean(score)", tmp_path)
+    (found,) = raised.value.diagnostics
+    assert (found.code, found.message) == (
+        "store-broken",
+        "this database has no view called `scores`: it is none of bitspec's, or of an older one",
+    )
+    assert found.help == "`bitspec run` brings a store up to date; `--store` names another"

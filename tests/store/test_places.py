@@ -63,6 +63,17 @@ def test_a_database_that_cannot_even_be_read(unprivileged: Path) -> None:
         lab.store.statuses()
 
 
+def test_a_folder_that_may_not_be_looked_into(unprivileged: Path) -> None:
+    lab = Lab(Store(unprivileged / "store"))
+    lab.begin()
+    lab.store.folder.chmod(0o000)
+    said = f"results cannot be kept in `{lab.store.folder}`: permission is denied"
+    assert said in refused(lab.store, "store-unusable")
+    for work in (lab.store.statuses, lab.store.packs, lab.store.durations, lab.store.read_path):
+        with pytest.raises(BitspecError, match=said):
+            work()
+
+
 @pytest.mark.parametrize("place", ["store", "store/deeper", "store/values"])
 def test_a_file_in_the_way(tmp_path: Path, place: str) -> None:
     if place == "store/values":

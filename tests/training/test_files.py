@@ -228,7 +228,20 @@ def test_files_without_a_header_and_with_ragged_rows(tmp_path: Path) -> None:
             "{}:1: this is not UTF-8: it looks like UTF-16 (byte 1)",
             "save it as UTF-8",
         ),
-        ("a.json", b"PAR1\0", "not-a-text", "`{}` is not a text file", "ending says what is in a file"),
+        (
+            "a.json",
+            b"PAR1\0",
+            "not-a-text",
+            "{}:1: this is no text: it has a NUL (byte 5)",
+            "ending says what is in a file",
+        ),
+        (
+            "a.csv",
+            "text,label".encode("utf-16-le"),
+            "not-utf8",
+            "{}:1: this is not UTF-8: it looks like UTF-16",
+            "as UTF-8",
+        ),
         # Columns.
         ("a.csv", "txt,label,c\n1,2,3", "missing-column", "`{}` has no column `text`", "did you mean `txt`?"),
         ("a.csv", "Text,Label\n1,2", "missing-column", "`{}` has no column `text`", "did you mean `Text`?"),

@@ -83,11 +83,12 @@ def test_a_model_whose_answer_depends_on_padding_is_refused(tmp_path: Path) -> N
     config = AutoConfig.for_model("xlnet", vocab_size=60, d_model=16, n_layer=1, n_head=2, d_inner=24, num_labels=2)
     config.initializer_range = 0.5
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
-    assert refusal(folder).startswith("padding-matters")
+    assert refusal(folder).startswith("padding-matters: what the model in ")
+    assert refusal(folder).endswith(" says of a text depends on its padding")
 
 
 def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model", "gpt2")
     path = folder / "tokenizer_config.json"
     path.write_text(path.read_text("utf-8").replace('"pad_token": "[PAD]"', '"pad_token": null'), "utf-8")
-    assert refusal(folder).startswith("no-padding")
+    assert refusal(folder) == f"no-padding: the tokenizer in {folder} has no token to pad with"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import html
 import json
+import os
+import secrets
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
@@ -109,10 +111,26 @@ def save(chart: ChartType, path: Path, title: str) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, and the folders that it lies in. Raises BitspecError if that cannot be done."""
+    """Write a file, and the folders that it lies in. Raises BitspecError if it cannot; then it is as it was."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        is_in_its_place = path.exists() and not (path.is_file() and os.access(path.resolve().parent, os.W_OK))
+        if is_in_its_place:  # a folder is refused, and a device takes what it is given
+            path.write_bytes(content)
+        else:
+            _replace(path.resolve(), content)
     except OSError as problem:
         message = f"`{path}` cannot be written: {problem.strerror or problem}"
         raise BitspecError(error("unwritable-file", message, help="choose another place with `-o`")) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # An earlier page must not be lost to a full disk.
+    unfinished = path.with_name(f".unfinished-{secrets.token_hex(4)}")
+    try:
+        unfinished.write_bytes(content)
+        if path.exists():
+            unfinished.chmod(path.stat().st_mode)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
