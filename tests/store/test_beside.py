@@ -11,6 +11,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bitspec.store.connection import ENGINE
 from bitspec.store.store import Store
@@ -127,3 +128,22 @@ def test_threads_of_one_process_take_turns(lab: Lab) -> None:
     for thread in threads:
         thread.join()
     assert lab.rows("SELECT count(*), count(DISTINCT key) FROM trials") == [(18, 18)]
+
+
+def test_ctrl_c_while_the_database_is_at_work_is_ctrl_c(lab: Lab) -> None:
+    lab.run()
+
+    def interrupted() -> None:
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        with ENGINE.writing(lab.store.database) as connection:
+            connection.execute("UPDATE base.trials SET score = 1")
+            timer.start()
+            connection.execute("SELECT count(*) FROM range(1000000000) AS a, range(1000000000) AS b").fetchall()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert lab.rows("SELECT count(*) FROM base.trials WHERE score = 1") == [(0,)]
