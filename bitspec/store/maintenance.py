@@ -43,6 +43,9 @@ Leftover: TypeAlias = tuple[Path, str]
 #: A query for the keys of finished trials.
 FINISHED: Final = "(SELECT key FROM base.trials WHERE status = 'finished')"
 
+#: A query for the keys that studies have as they stand now.
+_CURRENT: Final = "(SELECT key FROM base.cells WHERE current)"
+
 
 @dataclass(frozen=True)
 class Compacted:
@@ -107,11 +110,14 @@ def leftovers(store: Store, connection: duckdb.DuckDBPyConnection) -> list[Lefto
     found += [
         (path, "no trial has these values") for key, path in values_files(store.folder).items() if key not in of_trials
     ]
-    finished = keys_of(connection, FINISHED)
+    finished, current = keys_of(connection, FINISHED), keys_of(connection, _CURRENT)
     for path in checkpoints(store.folder):
         with suppress(ValueError):  # what cannot be read is told of by itself
-            if finished.issuperset(checkpoint_keys(path)):
+            keys = checkpoint_keys(path)
+            if finished.issuperset(keys):
                 found.append((path, "all trials of this checkpoint are finished"))
+            elif current.isdisjoint(keys):
+                found.append((path, "no study has the trials of this checkpoint any more"))
     return found
 
 

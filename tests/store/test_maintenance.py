@@ -244,6 +244,7 @@ def test_what_lies_about_is_found(filled: Lab) -> None:
     (folder / "checkpoints" / f"{'4' * 32}.safetensors").write_bytes(b"cut")
     checkpoint(filled.store, [], "5" * 32)
     checkpoint(filled.store, [], "6" * 32, keys="{nothing")
+    checkpoint(filled.store, [open_], "7" * 32)
     (folder / "checkpoints" / "odd").write_bytes(b"x")
     stale = [folder / ".unfinished-a.duckdb", folder / "values/.unfinished-b", folder / "checkpoints/.unfinished-c"]
     for path in stale[:2]:
@@ -272,6 +273,7 @@ def test_what_lies_about_is_found(filled: Lab) -> None:
             again,
         ),
         f"checkpoints/{'6' * 32}.safetensors": (found[f"checkpoints/{'6' * 32}.safetensors"][0], again),
+        f"checkpoints/{'7' * 32}.safetensors": ("no study has the trials of this checkpoint any more", compacts),
         "values/notes.txt": ("bitspec has put nothing there by this name", "move it elsewhere"),
         "checkpoints/odd": ("bitspec has put nothing there by this name", "move it elsewhere"),
     }
