@@ -18,7 +18,8 @@ import duckdb
 
 from bitspec.diagnostics import BitspecError, error
 from bitspec.store import schema
-from bitspec.store.connection import attach, complaint
+from bitspec.store.complaints import complaint
+from bitspec.store.connection import attach
 from bitspec.store.rules import RULES
 from bitspec.store.store import Store, check_version
 

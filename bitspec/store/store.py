@@ -6,7 +6,6 @@ any number of readers can work beside each other.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import tempfile
@@ -23,7 +22,8 @@ from bitspec.ir.study import Study
 from bitspec.ir.trials import Planned
 from bitspec.ir.values import TrainedValues
 from bitspec.store import leases, lookups, records, schema
-from bitspec.store.connection import ENGINE, FREE_SOME, PATIENCE, is_full, journal
+from bitspec.store.complaints import journal, unusable
+from bitspec.store.connection import ENGINE, PATIENCE
 from bitspec.store.files import UNFINISHED, keep, sweep
 from bitspec.store.leases import Claim, Holder
 from bitspec.store.lookups import Durations, StoredTrial
@@ -72,7 +72,7 @@ class Store:
                 sweep(folder)
             sweep(self.checkpoints)
         except OSError as problem:
-            raise self._unusable(problem) from problem
+            raise self.unusable(problem) from problem
         if not self._is_there():
             self._create()
         with self._writing() as connection:
@@ -83,7 +83,7 @@ class Store:
         """`finished`, `failed` or `diverged` for every key that was ever trained; empty if there is no store yet."""
         if not self._is_there():
             if self.folder.is_file():
-                raise self._unusable(NotADirectoryError())
+                raise self.unusable(NotADirectoryError())
             return {}
         with self._reading() as connection:
             return lookups.statuses(connection)
@@ -153,7 +153,7 @@ class Store:
                     keep(path.parent)
             return is_first
         except OSError as problem:
-            raise self._unusable(problem) from problem
+            raise self.unusable(problem) from problem
         finally:
             if unfinished is not None:
                 unfinished.unlink(missing_ok=True)
@@ -262,7 +262,7 @@ class Store:
 
     def unusable(self, problem: OSError) -> BitspecError:
         """What is said of a folder that the system does not let us write to."""
-        return self._unusable(problem)
+        return BitspecError(unusable(self.folder, problem))
 
     def _values_path(self, key: str) -> Path:
         return self.folder / "values" / f"{key}.safetensors"
@@ -283,14 +283,14 @@ class Store:
             write_values(path, values, about)
         except OSError as problem:
             path.unlink(missing_ok=True)
-            raise self._unusable(problem) from problem
+            raise self.unusable(problem) from problem
         return path
 
     def _is_there(self) -> bool:
         try:
             return self.database.exists()
         except OSError as problem:  # a folder that may not be looked into
-            raise self._unusable(problem) from problem
+            raise self.unusable(problem) from problem
 
     def _create(self) -> None:
         # Made under another name, so that no reader ever sees a part of it.
@@ -307,7 +307,7 @@ class Store:
                 path.rename(self.database)
             keep(self.folder)
         except OSError as problem:
-            raise self._unusable(problem) from problem
+            raise self.unusable(problem) from problem
         finally:
             for left in (path, journal(path)):
                 left.unlink(missing_ok=True)
@@ -352,32 +352,6 @@ class Store:
         check_version(self.folder, found[0])
         return found[0]
 
-    def _unusable(self, problem: OSError) -> BitspecError:
-        wrong = f"results cannot be kept in `{self.folder}`"
-        if isinstance(problem, FileExistsError | NotADirectoryError):
-            return BitspecError(
-                error(
-                    "store-unusable",
-                    f"{wrong}: `{_in_the_way(self.folder)}` is a file",
-                    help="name a folder with `--store`; it is made if it is missing",
-                )
-            )
-        why = {
-            errno.EACCES: "permission is denied",
-            errno.EPERM: "permission is denied",
-            errno.EROFS: "it can only be read",
-        }
-        reason = problem.strerror or str(problem)
-        full = is_full(reason)
-        said = full or why.get(problem.errno or 0) or reason
-        return BitspecError(
-            error(
-                "store-unusable",
-                f"{wrong}: {said}",
-                help=FREE_SOME if full else "choose another folder with `--store`",
-            )
-        )
-
 
 def check_version(folder: Path, version: int) -> None:
     """Raise BitspecError if the tables of a store are of a newer bitspec."""
@@ -407,9 +381,3 @@ def _training(
         model_fingerprint=result.model_fingerprint,
         data_fingerprint=result.data_fingerprint,
     )
-
-
-def _in_the_way(folder: Path) -> Path:
-    # The nearest part of a path that is there and is no folder.
-    paths = [folder / "values", folder, *folder.parents]
-    return next((path for path in paths if path.exists() and not path.is_dir()), folder)

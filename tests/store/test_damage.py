@@ -16,7 +16,7 @@ import pytest
 
 from bitspec.diagnostics import BitspecError
 from bitspec.query.answer import ask
-from bitspec.store.connection import complaint
+from bitspec.store.complaints import complaint
 from bitspec.store.store import Store
 from tests.store.conftest import Lab
 

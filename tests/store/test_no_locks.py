@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from bitspec.store.connection import complaint
+from bitspec.store.complaints import complaint
 from bitspec.store.store import Store
 from tests.store.conftest import Lab
 

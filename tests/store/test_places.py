@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from bitspec.diagnostics import BitspecError
-from bitspec.store.connection import ENGINE, complaint
+from bitspec.store.complaints import complaint
+from bitspec.store.connection import ENGINE
 from bitspec.store.store import Store
 from tests.store.conftest import STARTED, Lab, failed, result, trained_values
 
