@@ -52,7 +52,7 @@ def _without(table: str) -> Rule:
     return Rule(
         ("trials", table),
         "SELECT key, 0 FROM {trials} WHERE status = 'finished' "  # noqa: S608
-        f"AND key NOT IN (SELECT key FROM {{{table}}})",
+        f"AND key NOT IN (SELECT DISTINCT key FROM {{{table}}})",  # else every row of it is held in memory
         f"it is finished, and has no {table}",
     )
 
