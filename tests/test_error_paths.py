@@ -37,7 +37,7 @@ HANDED_ON = {
 
 #: Messages whose words are mostly filled in: by place and code, the test that reads one, and what it reads.
 FILLED_IN = {
-    ("language/build.py:_task", "setting-value"): ("language/messages/settings.txt", "`training` cannot be 3"),
+    ("language/build.py:_task", "setting-value"): ("language/messages/settings.txt", "`training` cannot be `3`"),
     ("language/expressions.py:_choice", "bad-argument"): (
         "language/messages/selections.txt",
         "`per` cannot be `tensors`",
@@ -89,18 +89,12 @@ class Place:
 
     @property
     def phrases(self) -> frozenset[Words]:
-        """Words in a row of the pieces of its texts."""
-        return frozenset[Words]().union(
-            *(_phrases(words, min(len(words), MOST)) for text in self.texts for words in _pieces(text))
-        )
-
-
-def _pieces(text: str) -> Iterator[Words]:
-    # What stands between backticks is mostly filled in.
-    for part in text.split("`"):
-        words = _words(part)
-        if len(words) >= FEWEST:
-            yield words
+        """Words in a row of the pieces of its texts; what stands in backticks is mostly filled in, and divides them."""
+        pieces = [_words(piece) for text in self.texts for piece in text.split("`")]
+        if all(len(words) < FEWEST for words in pieces):
+            pieces = [_words(text) for text in self.texts]
+        found = (_phrases(words, min(len(words), MOST)) for words in pieces if len(words) >= FEWEST)
+        return frozenset[Words]().union(*found)
 
 
 def _words(text: str) -> Words:
@@ -167,7 +161,8 @@ def places() -> tuple[Place, ...]:
                 codes = frozenset({"usage"})
             else:
                 continue
-            texts = (*_texts(call), *_assigned(functions, call))
+            said = call.args[1:3] if maker == "Mistake" else [call]  # what follows are examples of it
+            texts = (*(text for node in said for text in _texts(node)), *_assigned(functions, call))
             found.append(Place(f"{name}:{call.lineno}", f"{name}:{'.'.join(inside)}", codes, texts))
     return tuple(found)
 

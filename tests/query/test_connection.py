@@ -231,7 +231,8 @@ def test_a_wrong_checksum_is_damage_too() -> None:
     said = duckdb.Error("Corrupt database file: computed checksum 1 does not match stored checksum 2 in block 3")
     found = complaint(Source("<query>", "select 1 from scores"), said)
     assert (found.code, found.span) == ("store-broken", None)
-    assert found.message.startswith("the store's database is damaged: Corrupt database file: computed checksum 1")
+    assert found.message.startswith("the store's database is damaged: ")
+    assert "computed checksum 1 does not match stored checksum 2" in found.message
 
 
 @pytest.mark.parametrize(

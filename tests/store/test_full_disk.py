@@ -17,8 +17,6 @@ from bitspec.store.provenance import Provenance
 from bitspec.store.store import Store
 from bitspec.store.values import write_values
 from tests.disks import Disk, disk, fill, free
-from tests.lab import SPEC as STUDY
-from tests.lab import write_lab
 from tests.store.conftest import SPEC, STARTED, Lab, failed, trained_values
 
 NO_SPACE = "there is no space left"
@@ -61,7 +59,10 @@ def finish(lab: Lab, *, with_values: bool) -> tuple[list[str], BitspecError | No
 
 
 def test_a_study_stops_where_the_disk_is_full_and_goes_on_once_it_is_not(small: Disk, tmp_path: Path) -> None:
-    spec = write_lab(tmp_path / "lab", STUDY.replace("seeds 0", "seeds 0..2").replace("epochs = 2", "epochs = 1"))
+    from tests.lab import SPEC as STUDY  # which brings torch, and the processes on the disk need none
+    from tests.lab import write_lab
+
+    spec = write_lab(tmp_path / "lab", STUDY.replace("seeds 0", "seeds 0..1").replace("epochs = 2", "epochs = 1"))
     arguments = ("run", spec.name, "--store", small.path / "store", "--keep-values", "--workers", "1", "--pack", "off")
     fill(small.seen, 2100)
     ran = small.bitspec(*arguments, folder=spec.parent)
@@ -70,7 +71,7 @@ def test_a_study_stops_where_the_disk_is_full_and_goes_on_once_it_is_not(small: 
     assert f"help: {WHAT_TO_DO}\n" in ran.stderr
     assert ran.stderr.endswith("\n1 error\n")
     finished = ran.stderr.count(": score ")
-    assert 0 < finished < 9
+    assert 0 < finished < 6
     small.call(check_kept, finished)  # it is read while the disk is full
     assert not list(small.seen.rglob(".unfinished*"))
 
@@ -78,7 +79,7 @@ def test_a_study_stops_where_the_disk_is_full_and_goes_on_once_it_is_not(small: 
     ran = small.bitspec(*arguments, folder=spec.parent)
     assert ran.returncode == 0, ran.stderr
     assert "trials finished" in ran.stdout
-    small.call(check_kept, 9)
+    small.call(check_kept, 6)
 
 
 def check_kept(disk: Path, finished: int) -> None:
