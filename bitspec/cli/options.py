@@ -38,6 +38,15 @@ def store_option(function: _Command) -> _Command:
     )(function)
 
 
+def outside_option(function: _Command) -> _Command:
+    """`--allow-outside`, for every command that reads a spec."""
+    return click.option(
+        "--allow-outside",
+        is_flag=True,
+        help="Let the spec name files outside its project: the working directory, or its own folder elsewhere.",
+    )(function)
+
+
 def study_options(function: _Command) -> _Command:
     """What narrows or changes the study of a spec, the same for `plan` and `run`."""
     for option in reversed(
@@ -82,7 +91,7 @@ def study_options(function: _Command) -> _Command:
         )
     ):
         function = option(function)
-    return store_option(function)
+    return store_option(outside_option(function))
 
 
 def seeds_of(text: str | None, study: Study) -> tuple[int, ...]:
@@ -145,6 +154,7 @@ def request(
     packs_of: Path | None,
     device: str | None = None,
     keep_values: bool = False,
+    allow_outside: bool = False,
 ) -> tuple[Request, list[Diagnostic]]:
     """What the options ask for, with the spec's warnings. Raises BitspecError if something is wrong with it."""
     from bitspec.diagnostics import raise_errors
@@ -152,7 +162,7 @@ def request(
     from bitspec.runners.request import Request, narrowed
     from bitspec.store.store import Store
 
-    analysis = analyse_file(spec)
+    analysis = analyse_file(spec, allow_outside=allow_outside)
     raise_errors(analysis.diagnostics)
     chosen = seeds_of(seeds, analysis.study) if seeds is not None else None
     study = narrowed(analysis.study, models=models, seeds=chosen, only=only)
