@@ -47,6 +47,15 @@ def outside_option(function: _Command) -> _Command:
     )(function)
 
 
+def pickle_option(function: _Command) -> _Command:
+    """`--allow-pickle`, for every command that reads a model's weights."""
+    return click.option(
+        "--allow-pickle",
+        is_flag=True,
+        help="Read models that have only pickled weights (pytorch_model.bin): their tensors, and nothing else.",
+    )(function)
+
+
 def study_options(function: _Command) -> _Command:
     """What narrows or changes the study of a spec, the same for `plan` and `run`."""
     for option in reversed(
@@ -91,7 +100,7 @@ def study_options(function: _Command) -> _Command:
         )
     ):
         function = option(function)
-    return store_option(outside_option(function))
+    return store_option(outside_option(pickle_option(function)))
 
 
 def seeds_of(text: str | None, study: Study) -> tuple[int, ...]:
@@ -154,6 +163,7 @@ def request(
     packs_of: Path | None,
     device: str | None = None,
     keep_values: bool = False,
+    allow_pickle: bool = False,
     allow_outside: bool = False,
 ) -> tuple[Request, list[Diagnostic]]:
     """What the options ask for, with the spec's warnings. Raises BitspecError if something is wrong with it."""
@@ -178,6 +188,7 @@ def request(
         keep_values,
         pack_of(pack),
         None if packs_of is None else Store(packs_of),
+        allow_pickle=allow_pickle,
     )
     return asked, list(analysis.diagnostics)
 

@@ -18,6 +18,7 @@ from bitspec.ir.study import Model, Task
 from bitspec.ir.trials import Planned
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.catalogue import Catalogue
+from bitspec.parameters.files import is_pickled
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.parameters.sampling import Values
@@ -178,7 +179,7 @@ class Bench:
         raise BitspecError(error("input-changed", message, help="run the same again"))
 
     def _fingerprint(self, model: Model) -> str:
-        return model_fingerprint(self._folder(model), cache=cache_folder())
+        return model_fingerprint(self._folder(model), cache=cache_folder(), allow_pickle=self.work.allow_pickle)
 
     def _masks(self, planned: Planned, selected: Selected, prepared: Prepared) -> dict[str, Mask]:
         """All that is trained, by full name: with the head, and with the pooler if asked."""
@@ -190,7 +191,7 @@ class Bench:
         return masks | {name: Whole() for name in prepared.head}
 
     def _folder(self, model: Model) -> Path:
-        folder = model_folder(model.source, model.revision, base=self.work.base)
+        folder = model_folder(model.source, model.revision, base=self.work.base, allow_pickle=self.work.allow_pickle)
         assert folder is not None, "it is fetched"
         return folder
 
@@ -204,7 +205,9 @@ class Bench:
     def _prepare(self, model: Model, outputs: int) -> Prepared:
         from bitspec.training.model import prepare
 
-        self._loaded = model, prepare(self._folder(model), outputs, self.device)
+        folder = self._folder(model)
+        pickled = self.work.allow_pickle and is_pickled(folder)
+        self._loaded = model, prepare(folder, outputs, self.device, pickled=pickled)
         return self._loaded[1]
 
     def _values_of(self, model: Model) -> Values:

@@ -8,6 +8,7 @@ from typing import Final
 
 from bitspec.ir.events import Event
 from bitspec.ir.trials import Planned
+from bitspec.parameters.files import model_files
 from bitspec.parameters.models import model_folder
 from bitspec.runners.bench import Bench, run_pack
 from bitspec.runners.planner import Division, Packing, choose
@@ -83,8 +84,9 @@ def _fitting(work: Work, trials: Sequence[Planned]) -> int:
     if cores() == 1 or len(trials) < FEW or device(work.device).type != "cpu":
         return 1
     folders = {
-        model_folder(model.source, model.revision, base=work.base)
+        model_folder(model.source, model.revision, base=work.base, allow_pickle=work.allow_pickle)
         for model in {planned.trial.model for planned in trials}
     }
-    sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders if folder]
+    files = [model_files(folder, str(folder), allow_pickle=work.allow_pickle) for folder in folders if folder]
+    sizes = [sum((one.folder / name).stat().st_size for name in one.weights) for one in files]
     return cores() if max(sizes, default=0) <= SMALL_MODEL else 1

@@ -24,7 +24,8 @@ class Work:
 
     Paths in the spec are relative to `base`; `data_dir` is a folder in the GLUE layout, or None for the hub.
     `device` is a name of torch's (`cpu`, `cuda:1`), or None for the best there is. Trained values are kept where they
-    are at most KEPT percent of the model, or with `keep_values`.
+    are at most KEPT percent of the model, or with `keep_values`. With `allow_pickle`, models may have their weights in
+    pickle files.
     """
 
     study: Study
@@ -32,6 +33,7 @@ class Work:
     data_dir: Path | None = None
     device: str | None = None
     keep_values: bool = False
+    allow_pickle: bool = False
 
 
 class Runner(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitspec.diagnostics import BitspecError, did_you_mean, error
+from bitspec.ir.check import excess
 from bitspec.ir.study import Model, Study
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan, plan
 from bitspec.runners.planner import Division, Extents, Packing, divide
@@ -24,6 +25,7 @@ class Request:
     trial; `only` names strategies and tasks. `data_dir` is a folder in the GLUE layout, or None for the hub. With
     `keep_values`, the trained values of every trial are kept, and trials that are finished without are run again.
     At most `most` trials are trained together, or as many as measures best; with `packs_of`, as in that store.
+    With `allow_pickle`, models may have their weights in pickle files, of which only the tensors are read.
     """
 
     study: Study
@@ -37,6 +39,7 @@ class Request:
     keep_values: bool = False
     most: int | None = None
     packs_of: Store | None = None
+    allow_pickle: bool = False
 
     @property
     def base(self) -> Path:
@@ -46,7 +49,7 @@ class Request:
     @property
     def work(self) -> Work:
         """The request as a runner takes it."""
-        return Work(self.study, self.base, self.data_dir, self.device, self.keep_values)
+        return Work(self.study, self.base, self.data_dir, self.device, self.keep_values, allow_pickle=self.allow_pickle)
 
     def plan(self, *, fetch: bool = False, on_fetch: OnFetch | None = None) -> Plan:
         """What is to be done; see `plan.plan`."""
@@ -63,6 +66,7 @@ class Request:
             only=self.only,
             fetch=fetch,
             on_fetch=on_fetch,
+            allow_pickle=self.allow_pickle,
         )
 
     def division(self, planned: Plan, *, device: str | None = None) -> tuple[Division, Packing]:
@@ -94,7 +98,7 @@ class Request:
 def narrowed(study: Study, *, models: tuple[str, ...], seeds: tuple[int, ...] | None, only: tuple[str, ...]) -> Study:
     """A study with other models and seeds, if they are given.
 
-    Raises BitspecError if there is nothing in it to run, or `only` names what it does not have.
+    Raises BitspecError if there is nothing in it to run, or too much, or `only` names what it does not have.
     """
     if study.name is None:
         raise BitspecError(
@@ -113,4 +117,9 @@ def narrowed(study: Study, *, models: tuple[str, ...], seeds: tuple[int, ...] | 
     if models:
         chosen = tuple(Model(name=source, source=source) for source in dict.fromkeys(models))
         study = study.model_copy(update={"models": chosen})
-    return study if seeds is None else study.model_copy(update={"seeds": seeds})
+    if seeds is not None:
+        study = study.model_copy(update={"seeds": seeds})
+    too_large = excess(study)
+    if too_large is not None:
+        raise BitspecError(too_large)
+    return study

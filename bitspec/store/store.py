@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -33,6 +34,9 @@ from bitspec.store.values import read_values, write_values
 
 #: Seconds after which a half-written file is taken for one of a process that was killed.
 _STALE: Final = 24 * 3600
+
+#: A trial's key, which names the file of its values.
+_KEY: Final = re.compile(r"[0-9a-f]{1,64}")
 
 #: What half-written files begin with.
 _UNFINISHED: Final = ".unfinished-"
@@ -225,6 +229,9 @@ class Store:
         return read_values(path) if path.exists() else None
 
     def _values_path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):  # a store is data: what it calls a key must not lead out of its folder
+            hint = "put a copy of it back, or choose another store with `--store`"
+            raise BitspecError(error("store-broken", f"`{self.folder}` has a trial whose key is none", help=hint))
         return self.folder / "values" / f"{key}.safetensors"
 
     def _write_values(self, values: TrainedValues, planned: Planned, training: Training) -> Path:
