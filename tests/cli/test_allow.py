@@ -81,7 +81,7 @@ def test_a_study_on_pickled_weights(bitspec: Bitspec, lab: Path) -> None:
 
 def test_what_was_trained_on_pickled_weights_is_exported_with_leave(bitspec: Bitspec, lab: Path) -> None:
     pickled()
-    assert bitspec("run", lab, "--only", "bitfit", "--allow-pickle").code == 0
+    assert bitspec("run", lab, "--only", "bitfit", "--allow-pickle", "--keep-values").code == 0
     ((key,),) = rows("select key from scores")
     refused = bitspec("export", key, "-o", "out")
     assert refused.code == 2
@@ -140,7 +140,7 @@ def away(lab: Path) -> Path:
 
 SAID = (
     "error[outside-project]: `../groups.bspec` leads out of the project folder, to `{outside}/groups.bspec`\n"
-    "  --> lab.bspec:14:5\n"
+    "  --> lab.bspec:12:5\n"
 )
 
 
@@ -149,7 +149,7 @@ def test_what_leads_out_of_the_project_is_refused(bitspec: Bitspec, away: Path, 
     refused = bitspec(command, away)
     assert refused.code == 2
     assert refused.err.count("error[outside-project]") == 3
-    for place in (":4:25", ":4:", ":14:5"):
+    for place in (":4:25", ":4:", ":12:5"):
         assert f" lab.bspec{place}" in refused.err
     assert SAID.format(outside=tmp_path) in refused.err
     assert "pass `--allow-outside` if you trust this spec" in refused.err
@@ -160,7 +160,7 @@ def test_with_leave_it_is_read(bitspec: Bitspec, away: Path) -> None:
     assert bitspec("check", away, "--allow-outside").code == 0
     assert bitspec("show", away, "--allow-outside").code == 0
     assert bitspec("plan", away, "--allow-outside").code == 0
-    assert bitspec("run", away, "--allow-outside", "--only", "q_only").code == 0
+    assert bitspec("run", away, "--allow-outside", "--only", "q_only", "--keep-values").code == 0
     assert bitspec("report", away, "--allow-outside").code == 0
     assert bitspec("report").code == 0  # the study is in the store, and no file of it is opened
     ((key,),) = rows("select key from scores")
@@ -191,7 +191,7 @@ def test_a_stray_store_names_no_data_elsewhere(bitspec: Bitspec, lab: Path) -> N
     """What a store says of a trial's data is as little to be trusted as what a spec says."""
     import duckdb
 
-    assert bitspec("run", lab, "--only", "bitfit").code == 0
+    assert bitspec("run", lab, "--only", "bitfit", "--keep-values").code == 0
     ((key,),) = rows("select key from scores")
     with duckdb.connect("store/results.duckdb") as connection:
         (said,) = connection.execute("select task_data from base.trials").fetchone() or ("",)
