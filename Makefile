@@ -25,7 +25,9 @@ quickstart: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 2
 
+# Atheris has no wheels for every system: where it cannot be had, its tests say so.
 test-slow: install
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group fuzz
 	$(BIN)/python -m pytest -m slow
 
 lint: install

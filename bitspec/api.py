@@ -67,9 +67,12 @@ class Shown(Noun):
         return "".join(_html_table(summary) for summary in self.models) + said
 
 
-def check(study: str | Path) -> tuple[Diagnostic, ...]:
-    """Everything there is to say about a spec (a path), errors and warnings, without a model."""
-    return analyse_file(study).diagnostics
+def check(study: str | Path, *, allow_outside: bool = False) -> tuple[Diagnostic, ...]:
+    """Everything there is to say about a spec (a path), errors and warnings, without a model.
+
+    The files that it names lie in the project folder, unless `allow_outside`.
+    """
+    return analyse_file(study, allow_outside=allow_outside).diagnostics
 
 
 def show(
@@ -79,18 +82,20 @@ def show(
     strategies: str | Sequence[str] = (),
     seeds: Sequence[SupportsIndex] | None = None,
     folder: str | Path | None = None,
+    allow_outside: bool = False,
     on_build: Callable[[str], AbstractContextManager[None]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Shown:
     """What every strategy of a study (or of the spec at a path) trains.
 
     `models`, `strategies` and `seeds` take the place of the study's own. Model folders are relative to `folder`, the
-    spec's own where a path is given. Raises BitspecError if the spec is wrong or a model cannot be found; what is
+    spec's own where a path is given; the files that such a spec names lie in the project folder, unless
+    `allow_outside`. Raises BitspecError if the spec is wrong or a model cannot be found; what is
     wrong with single strategies is among the diagnostics.
     """
     if not isinstance(study, Study):
         folder = Path(study).parent if folder is None else folder
-        study = load(study)
+        study = load(study, allow_outside=allow_outside)
     else:  # it may have been made by a program, or read from JSON
         raise_errors(check_study(study))
     models = (models,) if isinstance(models, str) else models

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from heapq import nsmallest
 from typing import Any
 
 #: Columns of a source line that a message shows; longer lines are cut around the caret.
@@ -18,6 +19,14 @@ LINE_WIDTH = 120
 
 #: Diagnostics of one text that are reported: more help nobody.
 MAX_DIAGNOSTICS = 100
+
+#: Characters of the longest name for which a likeness is looked for, and a name's characters times the names that it
+#: is compared with: a hundred suggestions among ten thousand names must not take minutes.
+LONGEST_NAME = 300
+MOST_COMPARED = 10_000
+
+#: How like two names are of which one may be a misspelling of the other: twice the common characters by all.
+LIKENESS = 0.6
 
 #: Characters of a message or a help line that are shown.
 MESSAGE_LENGTH = 2000
@@ -150,6 +159,11 @@ class Diagnostic:
         return "\n".join(lines)
 
     @property
+    def identity(self) -> tuple[str, str, str]:
+        """What it says of which place: two that share it are one."""
+        return self.code, self.message, self.span.location if self.span is not None else ""
+
+    @property
     def summary(self) -> str:
         """The message in one line: its place, and what is wrong there."""
         place = f"{self.span.location}: " if self.span is not None and self.span is not NOWHERE else ""
@@ -215,19 +229,31 @@ def unique(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Diagnostics in their order, each once: a loop or a second seed says the same of the same place again."""
     places: dict[tuple[str, str, str], Diagnostic] = {}
     for found in diagnostics:
-        location = found.span.location if found.span is not None else ""
-        places.setdefault((found.code, found.message, location), found)
+        places.setdefault(found.identity, found)
     return list(places.values())
 
 
 def closest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
-    """Up to `count` candidates that look like `name`, the nearest first."""
+    """Up to `count` candidates that look like `name`, the nearest first; of thousands, those that were looked at."""
     import difflib  # only where something is wrong
 
+    wanted = name.casefold()
+    if len(wanted) > LONGEST_NAME:
+        return []
     folded: dict[str, str] = {}
     for candidate in candidates:
-        folded.setdefault(candidate.casefold(), candidate)
-    return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, count, cutoff=0.6)]
+        if len(candidate) <= LONGEST_NAME:
+            folded.setdefault(candidate.casefold(), candidate)
+    if len(folded) * len(wanted) > MOST_COMPARED:
+        start = wanted[:1]
+        folded = dict(
+            nsmallest(
+                MOST_COMPARED // len(wanted),
+                folded.items(),
+                key=lambda known: (abs(len(known[0]) - len(wanted)), not known[0].startswith(start)),
+            )
+        )
+    return [folded[match] for match in difflib.get_close_matches(wanted, folded, count, cutoff=LIKENESS)]
 
 
 def listed(names: Iterable[str], last: str = "or", quote: str = "`") -> str:

@@ -21,10 +21,10 @@ import click
 import bitspec
 from bitspec import diagnostics
 from bitspec.cli.main import COMMANDS, cli
-from bitspec.ir import selection, vocabulary
+from bitspec.ir import check, patterns, selection, vocabulary
 from bitspec.ir.schema import schema_text
 from bitspec.ir.settings import SETTINGS
-from bitspec.language import build, conditions, load, parser, recovery, syntax_errors, values, words
+from bitspec.language import build, limits, load, recovery, syntax_errors, values, words
 from bitspec.parameters import conditions as matching
 from bitspec.parameters import hub, models, structure, summary
 from bitspec.parameters.roles import table as roles_table
@@ -109,15 +109,25 @@ def _limits() -> str:
         ("what", "limit"),
         (
             ("a file", f"{load.MAX_BYTES:,} bytes"),
-            ("brackets inside brackets", f"{parser.MAX_NESTING}"),
+            ("a word of it", f"{limits.MAX_WORD:,} characters"),
+            ("words of a file and all that it uses", f"{limits.MAX_WORDS:,}"),
+            ("files that it uses", f"{load.MAX_FILES:,}"),
+            ("files that use each other in a chain", f"{load.MAX_CHAIN}"),
+            ("brackets inside brackets", f"{limits.MAX_NESTING}"),
+            ("braces inside braces", f"{limits.MAX_BLOCKS}"),
             ("selections or conditions inside each other", f"{selection.MAX_DEPTH}"),
-            ("statements that the loops of a file make", f"{build.MAX_REPEATED:,}"),
+            ("statements that the loops of a file make", f"{limits.MAX_REPEATED:,}"),
+            ("words that the loops of a spec write", f"{limits.MAX_WRITTEN:,}"),
             ("seeds of a study", f"{build.MAX_SEEDS:,}"),
+            ("trials of a study", f"{check.MAX_TRIALS:,}"),
             ("seeds over which `bitspec show` tries sizes", f"{summary.MAX_SEEDS}"),
             ("a name", f"{values.MAX_NAME} characters"),
             ("a number", f"{values.MAX_DIGITS} characters"),
-            ("a pattern", f"{conditions.MAX_PATTERN:,} characters"),
+            ("a text or name with the values of loops put in", f"{values.MAX_PUT_IN:,} characters"),
+            ("a pattern", f"{patterns.MAX_PATTERN:,} characters"),
+            ("a pattern with its repetitions written out", f"{patterns.MAX_REPEATED_PATTERN:,} characters"),
             ("a pattern, over all parameters of a model", f"{matching.PATTERN_TIMEOUT:g} second"),
+            ("all patterns of a study", f"{matching.PATTERNS_TIMEOUT:g} seconds"),
             ("layers of a model", f"{structure.MOST_LAYERS:,}"),
             ("a model's `config.json`", f"{models.LARGEST_CONFIG // 2**20} MiB"),
             ("the answer of the Hugging Face hub", f"{hub.HUB_TIMEOUT:g} seconds"),

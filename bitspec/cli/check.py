@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bitspec.cli.options import outside_option
 from bitspec.cli.output import print_diagnostics
 from bitspec.diagnostics import counted
 
@@ -14,7 +15,8 @@ from bitspec.diagnostics import counted
 @click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SPEC...")
 @click.option("--strict", is_flag=True, help="Warnings make the exit code 2 as well.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing about specs that are right.")
-def command(specs: tuple[Path, ...], strict: bool, quiet: bool) -> int:
+@outside_option
+def command(specs: tuple[Path, ...], strict: bool, quiet: bool, allow_outside: bool) -> int:
     """Say what is wrong with specs: form, names, settings, amounts. No model is needed, and none is loaded.
 
     The exit code is 0 if every spec is right and 2 if one is not.
@@ -26,7 +28,7 @@ def command(specs: tuple[Path, ...], strict: bool, quiet: bool) -> int:
     failed = False
     for path in specs:
         try:
-            analysis = analyse_file(path)
+            analysis = analyse_file(path, allow_outside=allow_outside)
         except BitspecError as problem:
             found += problem.diagnostics
             failed = True
@@ -46,11 +48,10 @@ def _contents(study: object) -> str:
     if study.name is None:
         groups, strategies = counted(len(study.groups), "group"), counted(len(study.strategies), "strategy")
         return f"{groups}, {strategies}, for other specs to use"
-    trials = len(study.models) * len(study.tasks) * len(study.strategies) * len(study.seeds)
     parts = [
         counted(len(study.models), "model"),
         counted(len(study.tasks), "task"),
         counted(len(study.strategies), "strategy"),
         counted(len(study.seeds), "seed"),
     ]
-    return f"{study.name}: {' × '.join(parts)} = {counted(trials, 'trial')}"
+    return f"{study.name}: {' × '.join(parts)} = {counted(study.trials, 'trial')}"

@@ -23,14 +23,14 @@ def command(specs: tuple[Path, ...], check: bool, diff: bool) -> int:
     """
     from bitspec.diagnostics import BitspecError, Diagnostic, Source
     from bitspec.language.formatter import format_text
-    from bitspec.language.load import decode, read
+    from bitspec.language.load import MAX_BYTES, decode, read
 
     found: list[Diagnostic] = []
     changed = False
     for path in specs:
         try:
             if path == _STDIN:
-                source = Source("<stdin>", decode(sys.stdin.buffer.read(), "<stdin>"))
+                source = Source("<stdin>", decode(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>"))
             else:
                 source = read(path)
             text = format_text(source)

@@ -38,6 +38,24 @@ def store_option(function: _Command) -> _Command:
     )(function)
 
 
+def outside_option(function: _Command) -> _Command:
+    """`--allow-outside`, for every command that reads a spec."""
+    return click.option(
+        "--allow-outside",
+        is_flag=True,
+        help="Let the spec name files outside its project: the working directory, or its own folder elsewhere.",
+    )(function)
+
+
+def pickle_option(function: _Command) -> _Command:
+    """`--allow-pickle`, for every command that reads a model's weights."""
+    return click.option(
+        "--allow-pickle",
+        is_flag=True,
+        help="Read models that have only pickled weights (pytorch_model.bin): their tensors, and nothing else.",
+    )(function)
+
+
 def study_options(function: _Command) -> _Command:
     """What narrows or changes the study of a spec, the same for `plan` and `run`."""
     for option in reversed(
@@ -82,7 +100,7 @@ def study_options(function: _Command) -> _Command:
         )
     ):
         function = option(function)
-    return store_option(function)
+    return store_option(outside_option(pickle_option(function)))
 
 
 def seeds_of(text: str | None, study: Study) -> tuple[int, ...]:
@@ -146,6 +164,8 @@ def request(
     device: str | None = None,
     keep_values: bool = False,
     save_every: float | None = None,
+    allow_pickle: bool = False,
+    allow_outside: bool = False,
 ) -> tuple[Request, list[Diagnostic]]:
     """What the options ask for, with the spec's warnings. Raises BitspecError if something is wrong with it."""
     from bitspec.diagnostics import raise_errors
@@ -153,7 +173,7 @@ def request(
     from bitspec.runners.request import Request, narrowed
     from bitspec.store.store import Store
 
-    analysis = analyse_file(spec)
+    analysis = analyse_file(spec, allow_outside=allow_outside)
     raise_errors(analysis.diagnostics)
     chosen = seeds_of(seeds, analysis.study) if seeds is not None else None
     study = narrowed(analysis.study, models=models, seeds=chosen, only=only)
@@ -170,6 +190,7 @@ def request(
         pack_of(pack),
         None if packs_of is None else Store(packs_of),
         save_every,
+        allow_pickle=allow_pickle,
     )
     if asked.packs_of is not None:
         asked.packs_of.read_path()  # that there is none is said before anything else

@@ -75,9 +75,21 @@ def command(query: str | None, form: str, store: Path, explain: bool, schema: st
     return 0
 
 
+def _read() -> str:
+    """The query on standard input; of one that is longer than queries may be, its beginning."""
+    from bitspec.query.parser import MAX_LENGTH
+
+    data = sys.stdin.buffer.read(4 * MAX_LENGTH + 1)  # a character has four bytes at most
+    try:
+        return data.decode("utf-8-sig", errors="strict" if len(data) <= 4 * MAX_LENGTH else "replace")
+    except UnicodeDecodeError as problem:
+        message = f"the query is not UTF-8: byte {problem.start + 1:,} is none of a text"
+        raise BitspecError(error("not-utf8", message, help="write it in UTF-8")) from None
+
+
 def _text(query: str | None) -> str:
     if query == "-":
-        return sys.stdin.read()
+        return _read()
     if query is None:
         hint = 'write for example `bitspec query "select mean(score) by strategy"`; `--schema` lists the views'
         raise BitspecError(error("missing-value", "there is no query", help=hint))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bitspec.cli.answers import uncollected
-from bitspec.cli.options import store_option
+from bitspec.cli.options import outside_option, store_option
 from bitspec.diagnostics import BitspecError, error, raise_errors
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("-t", "--task", "tasks", multiple=True, metavar="NAME", help="Only this task. Repeatable.")
 @click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="Only this model. Repeatable.")
 @click.option("--study", metavar="NAME", help="This study instead of the one that ran last, or of SPEC's.")
+@outside_option
 @store_option
 @uncollected
 def command(
@@ -39,6 +41,7 @@ def command(
     tasks: tuple[str, ...],
     models: tuple[str, ...],
     study: str | None,
+    allow_outside: bool,
     store: Path,
 ) -> int:
     """Write what a study answers: a verdict on each question, the scores, charts, warnings, where it all comes from.
@@ -53,10 +56,10 @@ def command(
 
     if output is not None:
         check_form(output)  # before anything is read
-    given = None if spec is None else _given(spec)
+    given = None if spec is None else _given(spec, allow_outside=allow_outside)
     choice = Choice(tasks=tasks, models=models, study=study)
     with writing(f"{output or 'the report'}"):
-        report = read(store, choice, _made(store), given, _parse)
+        report = read(store, choice, _made(store), given, partial(_parse, allow_outside=allow_outside))
         if output is None:
             return _print(report)
         save(report, output)
@@ -64,12 +67,12 @@ def command(
     return 0
 
 
-def _given(path: Path) -> Given:
+def _given(path: Path, *, allow_outside: bool) -> Given:
     """The spec that a report is asked for with. Raises BitspecError if something is wrong with it."""
     from bitspec.language.load import analyse_file
     from bitspec.report.page.contents import Given
 
-    analysis = analyse_file(path)
+    analysis = analyse_file(path, allow_outside=allow_outside)
     raise_errors(analysis.diagnostics)
     if analysis.study.name is None:
         message = f"`{path}` has groups and strategies for other specs, and no study"
@@ -87,10 +90,16 @@ def _made(store: Path) -> Made:
     return Made(shlex.join(["bitspec", *sys.argv[1:]]), version("bitspec"), datetime.now(UTC), store)
 
 
-def _parse(text: str, path: str) -> Study:
-    from bitspec.language.load import loads
+def _parse(text: str, path: str, *, allow_outside: bool) -> Study:
+    from bitspec.diagnostics import Source
+    from bitspec.language.load import analyse
+    from bitspec.language.project import ANYWHERE, Project
 
-    return loads(text, path, Path(path).parent)
+    # Where a store says that its spec was is no folder of the user's choice: the project is the working directory.
+    project = ANYWHERE if allow_outside else Project.around(Path())
+    analysis = analyse(Source(path, text), Path(path).parent, project=project)
+    raise_errors(analysis.diagnostics)
+    return analysis.study
 
 
 def _print(report: Report) -> int:

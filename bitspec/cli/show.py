@@ -9,12 +9,18 @@ import click
 from click.core import ParameterSource
 
 from bitspec.cli.answers import uncollected
-from bitspec.cli.options import seeds_of, store_option
+from bitspec.cli.options import outside_option, seeds_of, store_option
 from bitspec.cli.output import print_diagnostics
 from bitspec.diagnostics import listed
 
 #: Options that belong to a spec alone, by their parameters.
-_OF_SPEC = {"models": "--model", "strategies": "--strategy", "seeds": "--seeds", "no_heatmap": "--no-heatmap"}
+_OF_SPEC = {
+    "models": "--model",
+    "strategies": "--strategy",
+    "seeds": "--seeds",
+    "no_heatmap": "--no-heatmap",
+    "allow_outside": "--allow-outside",
+}
 
 
 @click.command("show", epilog="Example: bitspec show specs/paper.bspec --strategy bitfit")
@@ -40,6 +46,7 @@ _OF_SPEC = {"models": "--model", "strategies": "--strategy", "seeds": "--seeds",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
 @click.option("--no-heatmap", is_flag=True, help="Leave out the heatmaps by role and layer.")
+@outside_option
 @click.option(
     "--trial",
     metavar="KEY",
@@ -55,6 +62,7 @@ def command(
     seeds: str | None,
     as_json: bool,
     no_heatmap: bool,
+    allow_outside: bool,
     trial: str | None,
     store: Path,
 ) -> int:
@@ -74,7 +82,7 @@ def command(
         raise click.UsageError("`--store` goes with `--trial`: a spec is shown without results.", context)
     if spec is None:
         raise click.MissingParameter(ctx=context, param_hint="'SPEC'", param_type="argument")
-    return _show(spec, models, strategies, seeds, as_json=as_json, heatmaps=not no_heatmap)
+    return _show(spec, models, strategies, seeds, as_json=as_json, heatmaps=not no_heatmap, allow_outside=allow_outside)
 
 
 def _check_alone(spec: Path | None, others: list[str]) -> None:
@@ -110,6 +118,7 @@ def _show(
     *,
     as_json: bool,
     heatmaps: bool,
+    allow_outside: bool,
 ) -> int:
     from bitspec.api import show
     from bitspec.cli.progress import building, counting
@@ -117,7 +126,7 @@ def _show(
     from bitspec.diagnostics import raise_errors
     from bitspec.language.load import analyse_file
 
-    analysis = analyse_file(spec)
+    analysis = analyse_file(spec, allow_outside=allow_outside)
     raise_errors(analysis.diagnostics)
     with counting() as progress:
         shown = show(

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitspec.api import Shown
-from bitspec.ir.cascade import resolve
+from bitspec.ir.cascade import given, resolve
 from bitspec.ir.study import Study
 from bitspec.ir.vocabulary import GLUE_LABELS, ROLES
 from bitspec.parameters.summary import StrategySummary, Summary
@@ -63,11 +63,12 @@ def _facts(study: Study, summary: Summary) -> Iterable[Text]:
     yield Text("head, always trained and never counted: " + _heads(study, summary))
     if len(summary.seeds) < summary.seeds_in_all:
         yield Text(f"sizes over the first {len(summary.seeds):,} of {summary.seeds_in_all:,} seeds")
+    blocks = given(study)
     with_pooler = [
         f"{strategy.name} on {task.name}"
         for strategy in summary.strategies
         for task in study.tasks
-        if summary.pooler and resolve(study, strategy.name, task.name).pooler == "trained"
+        if summary.pooler and resolve(study, strategy.name, task.name, blocks).pooler == "trained"
     ]
     if with_pooler:
         everywhere = len(with_pooler) == len(summary.strategies) * len(study.tasks)

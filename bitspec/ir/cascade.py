@@ -15,13 +15,30 @@ from bitspec.ir.study import Name, Setting, Study, Train
 Scope = tuple[str | None, str | None]
 
 
-def resolve(study: Study, strategy: str, task: str) -> Settings:
-    """The settings of a strategy on a task, defaults filled in. The study must have passed its check."""
+#: The values that the blocks of a study give, by what they hold for.
+Given = dict[Scope, dict[str, int | float | str]]
+
+
+def given(study: Study) -> Given:
+    """What the blocks of a study say, once for all of its trials. It must have passed its check."""
+    found: Given = {}
+    for block in study.train:
+        values = {setting.name: setting_value(setting) for setting in block.settings}
+        if values:
+            for scope in scopes(block, study):
+                found.setdefault(scope, {}).update(values)
+    return found
+
+
+def resolve(study: Study, strategy: str, task: str, blocks: Given | None = None) -> Settings:
+    """The settings of a strategy on a task, defaults filled in; `blocks` are `given(study)`, where that is at hand.
+
+    The study must have passed its check.
+    """
+    blocks = given(study) if blocks is None else blocks
     values: dict[str, int | float | str] = {}
     for scope in ((None, None), (None, task), (strategy, None), (strategy, task)):
-        for block in study.train:
-            if scope in scopes(block, study):
-                values |= {setting.name: setting_value(setting) for setting in block.settings}
+        values |= blocks.get(scope, {})
     return Settings.model_validate(values)
 
 
@@ -50,7 +67,7 @@ def check_train(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
             complaint = check_setting(setting)
             if complaint is not None:
                 yield complaint
-        for scope in scopes(block, study):
+        for scope in scopes(block, study) if block.settings else ():
             for setting in block.settings:
                 other = first.setdefault((scope, setting.name), setting)
                 if other is not setting:

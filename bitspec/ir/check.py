@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from math import prod
 from typing import TypeVar
 
-from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, Note, did_you_mean, error, listed, warning
+from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, Note, counted, did_you_mean, error, listed, warning
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, children, walk
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
 from bitspec.ir.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
+
+#: Trials of the largest study; to plan as many takes a minute.
+MAX_TRIALS = 100_000
 
 Declared = TypeVar("Declared", Model, Task, NamedSelection)
 
@@ -29,6 +33,9 @@ def check(
     error; where it was not, what seems missing may only be unreadable.
     """
     unknowable = frozenset(broken)
+    too_large = excess(study)
+    if too_large is not None:
+        return [too_large]
     found: list[Diagnostic] = []
     passes: tuple[Iterator[Diagnostic], ...] = (
         _check_declarations(study),
@@ -48,6 +55,22 @@ def check(
     if clean and not found:
         found += _warn(study, frozenset(own_groups) if own_groups is not None else None)
     return found[:MAX_DIAGNOSTICS]
+
+
+def excess(study: Study) -> Diagnostic | None:
+    """That a study has more trials than can be kept in order, or would have with a model, a task and a seed."""
+    counts = {
+        "model": len(study.models),
+        "task": len(study.tasks),
+        "strategy": len(study.strategies),
+        "seed": len(study.seeds),
+    }
+    trials = prod(max(1, count) for count in counts.values())
+    if trials <= MAX_TRIALS:
+        return None
+    product = " × ".join(counted(count, noun) for noun, count in counts.items() if count)
+    message = f"this study has {product} = {trials:,} trials, and none may have more than {MAX_TRIALS:,}"
+    return error("too-many", message, study.span, help="make several studies of it, or take fewer seeds")
 
 
 def _check_declarations(study: Study) -> Iterator[Diagnostic]:

@@ -162,6 +162,11 @@ class Study(Node):
         """All groups and strategies."""
         return (*self.groups, *self.strategies)
 
+    @property
+    def trials(self) -> int:
+        """How many trials it has: models × tasks × strategies × seeds."""
+        return len(self.models) * len(self.tasks) * len(self.strategies) * len(self.seeds)
+
     @cached_property
     def strategy_names(self) -> frozenset[str]:
         """Names of all strategies."""

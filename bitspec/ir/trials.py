@@ -9,7 +9,7 @@ from typing import Any
 
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
-from bitspec.ir.cascade import resolve
+from bitspec.ir.cascade import given, resolve
 from bitspec.ir.settings import Settings
 from bitspec.ir.study import Model, Study, Task
 
@@ -78,10 +78,11 @@ def trials(study: Study) -> Iterator[Trial]:
     """Every trial of a study: models, tasks, strategies and seeds in their order. It must have passed its check."""
     canonical = Canonical(study.selections)
     selections: Mapping[str, str] = {strategy.name: canonical.text(strategy.selection) for strategy in study.strategies}
+    blocks = given(study)
     for model in study.models:
         for task in study.tasks:
             for name, selection in selections.items():
-                settings = resolve(study, name, task.name)
+                settings = resolve(study, name, task.name, blocks)
                 for seed in study.seeds:
                     yield Trial(
                         model=model,

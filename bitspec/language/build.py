@@ -21,6 +21,7 @@ from bitspec.ir.study import (
 )
 from bitspec.language.conditions import range_of
 from bitspec.language.expressions import selection_of
+from bitspec.language.limits import MAX_REPEATED, MAX_WRITTEN, words_in
 from bitspec.language.questions import question_of, reported_of
 from bitspec.language.values import (
     Bound,
@@ -35,17 +36,20 @@ from bitspec.language.values import (
     written,
 )
 
-#: Most statements that the loops of one file may make, and most seeds that a study may have.
-MAX_REPEATED = 20_000
+#: Most seeds that a study may have.
 MAX_SEEDS = 10_000
 
 
 @dataclass
 class Parts:
-    """What the statements of one file say, in the order in which they stand."""
+    """What the statements of one file say, in the order in which they stand.
+
+    `uses` and `data` are the paths in it. `repeated` and `written` count the statements and words that loops make.
+    """
 
     study: list[tuple[str, str | None, Span]] = field(default_factory=list)
     uses: list[tuple[str, Span]] = field(default_factory=list)
+    data: list[tuple[str, Span]] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     seeds: list[tuple[tuple[int, ...], Span]] = field(default_factory=list)
@@ -57,6 +61,12 @@ class Parts:
     used_groups: list[Group] = field(default_factory=list)
     used_strategies: list[Strategy] = field(default_factory=list)
     repeated: int = 0
+    written: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that the loops say is here, and not only a part of it."""
+        return self.repeated <= MAX_REPEATED and self.written <= MAX_WRITTEN
 
 
 def build(trees: list[Tree[Token]], scope: Scope) -> Parts:
@@ -123,6 +133,8 @@ def _task(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
             read = value_of(value, scope)
             if isinstance(read, str):
                 texts.append(read)
+                if str(key) in {"training", "validation"}:
+                    parts.data.append((read, scope.span(value)))
             elif read is not None:
                 scope.wrong(
                     "setting-value",
@@ -172,8 +184,13 @@ def _seeds(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
         if not items:
             scope.wrong("missing-seeds", "this set of seeds is empty", tree, "write `seeds 0..4`")
     seeds: dict[int, Node] = {}
+    given = 0
     for item in items:
-        for seed in _seeds_of(item, scope):
+        found = _seeds_of(item, scope)
+        given += len(found)
+        if given > MAX_SEEDS:
+            break
+        for seed in found:
             if seed in seeds:
                 note = Note("the first is here", scope.span(seeds[seed]))
                 scope.wrong("repeated", f"the seed {seed} is given twice", item, "take one of them away", note)
@@ -181,8 +198,8 @@ def _seeds(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
                 scope.wrong("bad-seed", f"a seed is 0 or above, not {seed}", item, "write `seeds 0..4`")
             else:
                 seeds[seed] = item
-    if len(seeds) > MAX_SEEDS:
-        message = f"these are {len(seeds):,} seeds; a study has {MAX_SEEDS:,} at most"
+    if given > MAX_SEEDS:
+        message = f"these are more than {MAX_SEEDS:,} seeds, and a study has no more"
         scope.wrong("too-many", message, tree, "write `seeds 0..4`")
         seeds = {}
     parts.seeds.append((tuple(seeds), scope.span(tree)))
@@ -304,12 +321,18 @@ def _for(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
         return
     if not body:
         scope.wrong("bad-loop", "this loop repeats nothing", name, "write statements between its braces")
+        return
+    words = sum(words_in(_text(statement, scope)) for statement in body)
     for value in _loop_values(values, name, scope):
-        if parts.repeated <= MAX_REPEATED < parts.repeated + len(body):
-            message = f"the loops of this file make more than {MAX_REPEATED:,} statements"
-            scope.wrong("too-many", message, name, "make several specs of it")
+        was_whole = parts.is_whole
         parts.repeated += len(body)
-        if parts.repeated > MAX_REPEATED:
+        parts.written += words
+        if not parts.is_whole:
+            if was_whole:
+                is_long = parts.repeated <= MAX_REPEATED
+                most = f"{MAX_WRITTEN:,} words" if is_long else f"{MAX_REPEATED:,} statements"
+                message = f"the loops of this file make more than {most}"
+                scope.wrong("too-many", message, name, "make several specs of it")
             return
         inside = scope.inside(str(name), value)
         before = len(scope.diagnostics)
@@ -322,6 +345,11 @@ def _for(tree: Tree[Token], scope: Scope, parts: Parts) -> None:
                 _BUILDERS[statement.data](statement, inside, parts)
         if len(scope.diagnostics) > before:
             return  # the other rounds would say the same again
+
+
+def _text(node: Node, scope: Scope) -> str:
+    span = scope.span(node)
+    return span.source.text[span.start : span.end]
 
 
 def _loop_values(node: Node, name: Token, scope: Scope) -> Iterator[Bound]:

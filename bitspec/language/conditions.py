@@ -7,6 +7,7 @@ from typing import cast
 from lark import Token, Tree
 
 from bitspec.diagnostics import Note, Span, did_you_mean, listed
+from bitspec.ir.patterns import excess
 from bitspec.ir.selection import (
     MAX_DEPTH,
     And,
@@ -24,9 +25,6 @@ from bitspec.ir.selection import (
 )
 from bitspec.ir.vocabulary import ATTRIBUTES, KINDS, ROLES
 from bitspec.language.values import Bound, Node, Scope, value_of, whole_number, written
-
-#: Longest pattern, in characters.
-MAX_PATTERN = 1000
 
 _NUMERIC = {"layer", "numel", "ndim"}
 _VOCABULARY = {"role": ROLES, "kind": KINDS}
@@ -117,8 +115,9 @@ def _pattern_complaint(pattern: str) -> tuple[str, int | None] | None:
 
     if not pattern:
         return "it is empty, and would match everything", None
-    if len(pattern) > MAX_PATTERN:
-        return f"it has more than {MAX_PATTERN} characters", None
+    too_much = excess(pattern)
+    if too_much is not None:
+        return too_much, None
     try:
         regex.compile(pattern, regex.V0)
     except regex.error as problem:

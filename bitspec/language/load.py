@@ -21,13 +21,19 @@ from bitspec.diagnostics import (
 )
 from bitspec.ir.check import check
 from bitspec.ir.study import Group, Strategy, Study
-from bitspec.language.build import MAX_REPEATED, Parts, build
+from bitspec.language.build import Parts, build
 from bitspec.language.grammar import without_collector
+from bitspec.language.limits import MAX_WORDS, MAX_WRITTEN
 from bitspec.language.parser import parse
+from bitspec.language.project import ANYWHERE, Project, data_path
 from bitspec.language.values import Scope
 
 #: Size of the longest file that is read, in bytes. A spec of 10,000 strategies has about 1 MB.
 MAX_BYTES = 8_000_000
+
+#: Files that a spec may bring in with `use`, and how many of them one through the other.
+MAX_FILES = 1000
+MAX_CHAIN = 50
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,21 @@ class Analysis:
         return not any(map(is_error, self.diagnostics))
 
 
-def load(path: str | Path) -> Study:
-    """The study in a file. Raises BitspecError with everything that is wrong in it."""
-    return _checked(analyse_file(path))
+def load(path: str | Path, *, allow_outside: bool = False) -> Study:
+    """The study in a file. Raises BitspecError with everything that is wrong in it.
+
+    The files that it names lie in the project folder, unless `allow_outside`.
+    """
+    return _checked(analyse_file(path, allow_outside=allow_outside))
 
 
-def loads(text: str, name: str = "<string>", folder: str | Path = ".") -> Study:
-    """The study in a text; `use` looks in `folder`. Raises BitspecError with everything that is wrong in it."""
-    return _checked(analyse(Source(name, _plain(text)), Path(folder)))
+def loads(text: str, name: str = "<string>", folder: str | Path = ".", *, allow_outside: bool = False) -> Study:
+    """The study in a text; its paths start from `folder`. Raises BitspecError with everything that is wrong in it.
+
+    The files that it names lie in the project folder, unless `allow_outside`.
+    """
+    project = ANYWHERE if allow_outside else None
+    return _checked(analyse(Source(name, _plain(text)), Path(folder), project=project))
 
 
 def _checked(analysis: Analysis) -> Study:
@@ -59,20 +72,27 @@ def _checked(analysis: Analysis) -> Study:
     return analysis.study
 
 
-def analyse_file(path: str | Path) -> Analysis:
+def analyse_file(path: str | Path, *, allow_outside: bool = False) -> Analysis:
     """What a file says and what is wrong with it. Raises BitspecError if it cannot be read at all."""
-    return analyse(read(path), Path(path).parent, Path(path))
+    return analyse(read(path), Path(path).parent, Path(path), project=ANYWHERE if allow_outside else None)
 
 
-def analyse(source: Source, folder: Path = Path(), path: Path | None = None) -> Analysis:
-    """What a text says and what is wrong with it."""
+def analyse(
+    source: Source, folder: Path = Path(), path: Path | None = None, project: Project | None = None
+) -> Analysis:
+    """What a text says and what is wrong with it.
+
+    Its paths start from `folder` and lie in `project`, by default the one around the folder, or around the file that
+    it was read from.
+    """
     with without_collector():
-        reading = _Reading()
+        reading = _Reading(project or Project.around(folder, path))
         parts = reading.file(source, folder, (path.resolve(),) if path else ())
+        reading.check_data(parts, folder)
         study, declarations = _study(parts, source)
         diagnostics = [*reading.diagnostics, *declarations]
         own = frozenset(group.name for group in parts.groups)
-        if parts.repeated <= MAX_REPEATED:  # else only a part of what the loops say is here
+        if reading.is_whole:  # else only a part of what the loops say is here
             diagnostics += check(study, broken=reading.broken, own_groups=own, clean=not diagnostics)
     return Analysis(source, study, tuple(_in_order(diagnostics, source))[:MAX_DIAGNOSTICS])
 
@@ -143,20 +163,33 @@ def _near_file(path: Path) -> str:
 
 @dataclass
 class _Reading:
-    """One reading of a file and of those that it uses."""
+    """One reading of a file and of those that it uses, which all lie in `project`."""
 
+    project: Project
     diagnostics: list[Diagnostic] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     seen: set[Path] = field(default_factory=set)
+    words: int = 0
+    written: int = 0
+    is_whole: bool = True
 
-    def file(self, source: Source, folder: Path, chain: tuple[Path, ...]) -> Parts:
+    def file(self, source: Source, folder: Path, chain: tuple[Path, ...], span: Span | None = None) -> Parts:
+        """What the statements of a file say; `span` asked for it."""
         parsed = parse(source)
+        self.words += parsed.words
+        if span is not None and self.words > MAX_WORDS >= parsed.words:
+            message = f"with `{source.name}`, the files that are used have more than {MAX_WORDS:,} words"
+            raise BitspecError(error("too-long", message, span, help="make several studies of it"))
         self.diagnostics += parsed.diagnostics
         self.broken |= parsed.broken
         scope = Scope(source, {}, self.diagnostics, is_partial="$" in parsed.broken)
         parts = build(parsed.trees, scope)
-        for text, span in parts.uses:
-            self.use(text, span, folder, chain, parts)
+        self.written += parts.written
+        self.is_whole = self.is_whole and parts.is_whole
+        for text, place in parts.uses:
+            if len(self.diagnostics) >= MAX_DIAGNOSTICS:
+                break
+            self.use(text, place, folder, chain, parts)
         return parts
 
     def use(self, text: str, span: Span, folder: Path, chain: tuple[Path, ...], parts: Parts) -> None:
@@ -164,25 +197,51 @@ class _Reading:
         try:
             path = folder / text
             resolved = path.resolve()
-            if resolved in chain:
-                hint = "a file cannot use itself, not even through another"
-                raise BitspecError(error("circular-use", f"`{text}` is used by itself", span, help=hint))
-            if resolved in self.seen:
+            if resolved in self.seen and resolved not in chain:
                 return
-            used = self.file(read(path, span), path.parent, (*chain, resolved))
+            self.check_use(resolved, text, span, chain)
+            self.project.check(path, text, span)
+            self.seen.add(resolved)
+            used = self.file(read(path, span), path.parent, (*chain, resolved), span)
         except BitspecError as problem:
             self.diagnostics += problem.diagnostics
             self.broken.add("$")
             return
         except (OSError, ValueError, RuntimeError) as problem:  # a path that no system takes, a loop of links
-            self.diagnostics.append(
-                error("unreadable-file", f"`{text}` cannot be read: {problem}", span, help="check the path")
-            )
+            self.diagnostics.append(_unreadable(text, span, problem))
             self.broken.add("$")
             return
-        self.seen.add(resolved)
         parts.used_groups += [*used.used_groups, *used.groups]
         parts.used_strategies += [*used.used_strategies, *used.strategies]
+
+    def check_use(self, resolved: Path, text: str, span: Span, chain: tuple[Path, ...]) -> None:
+        """Raise BitspecError if files use each other in a circle, or too many of them."""
+        if resolved in chain:
+            hint = "a file cannot use itself, not even through another"
+            raise BitspecError(error("circular-use", f"`{text}` is used by itself", span, help=hint))
+        if len(chain) > MAX_CHAIN:
+            message = f"more than {MAX_CHAIN} files use each other, one through the other"
+            raise BitspecError(error("too-many", message, span, help="put what they have in common into one file"))
+        if self.written > MAX_WRITTEN:
+            message = f"the loops of the files that are used make more than {MAX_WRITTEN:,} words"
+            raise BitspecError(error("too-many", message, span, help="make several studies of it"))
+        if len(self.seen) >= MAX_FILES:
+            message = f"these are more than {MAX_FILES:,} files"
+            raise BitspecError(error("too-many", message, span, help="put their groups into fewer files"))
+
+    def check_data(self, parts: Parts, folder: Path) -> None:
+        """Report the files of tasks that lie outside the project. None of them is opened."""
+        for text, span in parts.data:
+            try:
+                self.project.check(data_path(text, folder), text, span)
+            except BitspecError as problem:
+                self.diagnostics += problem.diagnostics
+            except (OSError, ValueError, RuntimeError) as problem:
+                self.diagnostics.append(_unreadable(text, span, problem))
+
+
+def _unreadable(text: str, span: Span, problem: Exception) -> Diagnostic:
+    return error("unreadable-file", f"`{text}` cannot be read: {problem}", span, help="check the path")
 
 
 def _study(parts: Parts, source: Source) -> tuple[Study, list[Diagnostic]]:

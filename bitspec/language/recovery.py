@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from lark import Token, Tree, UnexpectedCharacters, UnexpectedToken
+from lark.utils import TextSlice
 
-from bitspec.diagnostics import Diagnostic, Note, Source, closest, error
+from bitspec.diagnostics import LIKENESS, Diagnostic, Note, Source, closest, error
 from bitspec.language.grammar import grammar
 from bitspec.language.syntax_errors import STARTERS, bad_character, explain, misplaced, token_span
 
@@ -47,21 +48,27 @@ def _declared(tokens: Sequence[Token]) -> frozenset[str]:
 
 def _tokens(source: Source) -> tuple[list[Token], list[Diagnostic]]:
     """All tokens of a text. What cannot be a token is reported and blanked out, so that offsets stay."""
-    text = source.text
+    text, start = source.text, 0
+    tokens: list[Token] = []
     diagnostics: list[Diagnostic] = []
     while True:
         try:
-            return list(grammar().lex(text)), diagnostics
+            for token in grammar().lex(TextSlice(text, start, len(text))):
+                tokens.append(token)
+            return tokens, diagnostics
         except UnexpectedCharacters as problem:
-            offset = problem.pos_in_stream or 0
-            diagnostic, end, replacement = bad_character(source, offset)
+            start = problem.pos_in_stream or 0
+            diagnostic, end, replacement = bad_character(source, start)
             diagnostics.append(diagnostic)
-            text = text[:offset] + replacement + text[end:]
+            text = text[:start] + replacement + text[end:]
             if len(diagnostics) >= MAX_ERRORS:
                 return [], diagnostics
 
 
-def _statements(source: Source, tokens: Sequence[Token]) -> Iterator[Tree[Token] | Diagnostic]:
+def _statements(
+    source: Source, tokens: Sequence[Token], *, in_loop: bool = False
+) -> Iterator[Tree[Token] | Diagnostic]:
+    """Each statement's tree, or what is wrong with it; `in_loop`: they stand in one in which something is wrong."""
     position = 0
     while position < len(tokens):
         if tokens[position].type in STARTERS:
@@ -70,7 +77,7 @@ def _statements(source: Source, tokens: Sequence[Token]) -> Iterator[Tree[Token]
             if unclosed is not None:
                 yield _unclosed(source, unclosed, tokens[end] if end < len(tokens) else None)
             elif segment[0].type == "FOR":
-                yield from _loop(source, segment)
+                yield from _loop(source, segment, in_loop=in_loop)
             else:
                 yield _statement(source, segment)
         else:
@@ -86,7 +93,8 @@ def _starts(tokens: Sequence[Token], position: int, opened: bool, first: Token) 
     token, kind = tokens[position], tokens[position].type
     if kind == "NAME" and not opened and token.line != tokens[position - 1].line and position + 1 < len(tokens):
         # A misspelt keyword at the start of a line, such as `stratgy x = bias`.
-        return tokens[position + 1].type in {"NAME", "STRING"} and bool(closest(token, STARTERS.values(), 1))
+        is_followed = tokens[position + 1].type in {"NAME", "STRING"}
+        return is_followed and _may_be_near(token) and bool(closest(token, STARTERS.values(), 1))
     previous = tokens[position - 1]
     if previous.type == "SIGN" and previous.end_pos == token.start_pos:  # `my-strategy`, a name that is none
         return False
@@ -97,6 +105,15 @@ def _starts(tokens: Sequence[Token], position: int, opened: bool, first: Token) 
     # `train { model = 3 }` is a setting with a reserved name, not a brace that was left open.
     following = tokens[position + 1].type if position + 1 < len(tokens) else ""
     return not (opened and following == "EQUAL")
+
+
+def _may_be_near(word: str) -> bool:
+    """Whether a word has letters enough of some keyword: to look closer takes long where there are thousands."""
+    letters = set(word.casefold())
+    return any(
+        2 * sum(letter in letters for letter in starter) >= LIKENESS * (len(word) + len(starter))
+        for starter in STARTERS.values()
+    )
 
 
 def _end_of_statement(tokens: Sequence[Token], start: int) -> tuple[int, Token | None]:
@@ -127,13 +144,14 @@ def _opens_block(tokens: Sequence[Token], bracket: int) -> bool:
     return tokens[bracket].type == "LBRACE" and tokens[bracket - 1].type not in {"IN", "SEEDS", "EQUAL"}
 
 
-def _loop(source: Source, segment: Sequence[Token]) -> Iterator[Tree[Token] | Diagnostic]:
+def _loop(source: Source, segment: Sequence[Token], *, in_loop: bool) -> Iterator[Tree[Token] | Diagnostic]:
     """A `for` whose body may hold errors: its header is parsed with an empty body, its statements alone."""
-    try:
-        yield _parse(segment)
-        return
-    except UnexpectedToken:
-        pass
+    if not in_loop:  # else its tree is of no use, and each level of loops would parse all inside it once more
+        try:
+            yield _parse(segment)
+            return
+        except UnexpectedToken:
+            pass
     brace = next((position for position in range(len(segment)) if _opens_block(segment, position)), None)
     if brace is None or segment[-1].type != "RBRACE":
         yield _statement(source, segment)
@@ -141,7 +159,7 @@ def _loop(source: Source, segment: Sequence[Token]) -> Iterator[Tree[Token] | Di
     header = _statement(source, [*segment[: brace + 1], segment[-1]])
     if isinstance(header, Diagnostic):
         yield header
-    for found in _statements(source, segment[brace + 1 : -1]):
+    for found in _statements(source, segment[brace + 1 : -1], in_loop=True):
         if isinstance(found, Diagnostic):
             yield found
 

@@ -24,6 +24,10 @@ LEAST_PERCENT = 1e-10
 MAX_NAME = 200
 #: Digits of the longest number that is read.
 MAX_DIGITS = 25
+#: Characters of the longest text or name in which the values of loops were put in.
+MAX_PUT_IN = 10_000
+#: Characters of a part of the text that a message repeats.
+_SHOWN = 200
 
 _VARIABLE = re.compile(r"\$(?:\{(\w*)\}|(\w+))")
 _BRACKETS = re.compile(r"""#[^\n]*|"[^"\n]*"|'[^'\n]*'|[()]""")
@@ -123,10 +127,12 @@ def names_of(node: Node | None, scope: Scope) -> tuple[Name, ...]:
         return ()
     assert isinstance(node, Tree)
     found: list[Name] = []
+    seen: set[str] = set()
     for child in node.children:
         name = Name.model_construct(name=name_of(token_of(child), scope), span=scope.span(child))
-        if name in found:
+        if name.name in seen:
             scope.wrong("repeated", f"`{name.name}` is listed twice", child, "take one of them away")
+        seen.add(name.name)
         found.append(name)
     return tuple(found)
 
@@ -224,26 +230,47 @@ def written(value: Bound) -> str:
 
 
 def inner_text(node: Node) -> str:
-    """The tokens of a node, for a message."""
-    return str(node) if isinstance(node, Token) else "".join(inner_text(child) for child in node.children)
+    """The tokens of a node, for a message: the first of them, if they are many."""
+    # Without recursion: a chain of operators is a tree as deep as the chain is long.
+    found: list[str] = []
+    length, waiting = 0, [node]
+    while waiting and length <= _SHOWN:
+        node = waiting.pop()
+        if isinstance(node, Token):
+            found.append(str(node))
+            length += len(node)
+        else:
+            waiting += reversed([child for child in node.children if child is not None])
+    return "".join(found) if not waiting else f"{''.join(found)[:_SHOWN]}…"
 
 
 def _put_in(text: str, scope: Scope, *, strict: bool, token: Token | None = None) -> str:
-    def replacement(match: re.Match[str]) -> str:
+    at = token if token is not None else text
+    pieces: list[str] = []
+    end = length = 0
+    for match in _VARIABLE.finditer(text):
         key = match[1] or match[2] or ""
         value = scope.bindings.get(key)
         if value is None:
             if strict:
-                _unbound(key, token if token is not None else text, scope)
-            return match[0]
-        return f"{value.percent.normalize():f}%" if isinstance(value, PercentValue) else str(value)
-
-    return _VARIABLE.sub(replacement, text)
+                _unbound(key, at, scope)
+            continue
+        written = f"{value.percent.normalize():f}%" if isinstance(value, PercentValue) else str(value)
+        pieces += [text[end : match.start()], written]
+        end = match.end()
+        length += len(written)
+        if length > MAX_PUT_IN:
+            # Texts in texts in texts would fill any memory.
+            assert isinstance(at, Token)
+            message = f"with the values of its loops, this has more than {MAX_PUT_IN:,} characters"
+            scope.wrong("too-long", message, at, "write a shorter text")
+            break
+    return "".join([*pieces, text[end:]]) if pieces else text
 
 
 def _unbound(key: str, token: Token | str, scope: Scope) -> None:
     assert isinstance(token, Token)
-    if scope.is_partial:
+    if scope.is_partial or len(scope.diagnostics) >= MAX_DIAGNOSTICS:  # a name may have millions of these
         return
     if not key:
         scope.wrong("unbound", "`${}` has no name in its braces", token, "write for example `${r}`")

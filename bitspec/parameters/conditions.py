@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import regex
 
 from bitspec.diagnostics import BitspecError, Diagnostic, error
+from bitspec.ir.patterns import excess
 from bitspec.ir.selection import (
     And,
     Attribute,
@@ -25,8 +26,9 @@ from bitspec.ir.selection import (
 )
 from bitspec.parameters.catalogue import Catalogue, Parameter
 
-#: Seconds that a pattern may take over a whole catalogue.
+#: Seconds that a pattern may take over a whole catalogue, and that all patterns of a study may take together.
 PATTERN_TIMEOUT: Final = 1.0
+PATTERNS_TIMEOUT: Final = 5.0
 
 #: A single test, as opposed to tests joined by `and`, `or` and `not`.
 Atom: TypeAlias = Matches | Compares | IsIn
@@ -65,6 +67,8 @@ class Conditions:
         self._catalogue = catalogue
         self._all = frozenset(parameter.name for parameter in catalogue.parameters)
         self._known: dict[Atom, frozenset[str]] = {}
+        self._slow: dict[Atom, BitspecError] = {}
+        self._spent = 0.0
 
     def meeting(self, condition: Condition) -> frozenset[str]:
         """Names of all parameters of the catalogue for which the condition holds.
@@ -123,28 +127,43 @@ class Conditions:
         )
 
     def _matching(self, atom: Matches) -> frozenset[str]:
-        try:
-            pattern = regex.compile(atom.pattern, regex.V0)
-        except regex.error as problem:
-            message = f'"{atom.pattern}" is not a regular expression: {problem}'
-            raise BitspecError(error("bad-pattern", message, atom.span)) from problem
-        deadline = time.monotonic() + PATTERN_TIMEOUT
+        if atom in self._slow:
+            raise self._slow[atom]
+        pattern = _compiled(atom)
+        start = time.monotonic()
+        deadline = start + min(PATTERN_TIMEOUT, max(PATTERNS_TIMEOUT - self._spent, 1e-3))
         found: dict[str, bool] = {}  # the names of modules and classes repeat
         names = set()
-        for parameter in self._catalogue.parameters:
-            text = attribute_of(parameter, atom.attribute)
-            if text is None:
-                continue
-            text = str(text)
-            if text not in found:
-                left = max(deadline - time.monotonic(), 1e-6)
-                try:
+        try:
+            for parameter in self._catalogue.parameters:
+                text = attribute_of(parameter, atom.attribute)
+                if text is None:
+                    continue
+                text = str(text)
+                if text not in found:
+                    left = max(deadline - time.monotonic(), 1e-6)
                     found[text] = pattern.search(text, timeout=left) is not None
-                except TimeoutError as problem:
-                    raise BitspecError(_slow(atom)) from problem
-            if found[text]:
-                names.add(parameter.name)
+                if found[text]:
+                    names.add(parameter.name)
+        except (TimeoutError, MemoryError) as problem:
+            self._slow[atom] = BitspecError(_slow(atom))
+            raise self._slow[atom] from problem
+        finally:
+            self._spent += time.monotonic() - start
         return frozenset(names)
+
+
+def _compiled(atom: Matches) -> regex.Pattern[str]:
+    # A spec was checked for this, but a study may come from elsewhere.
+    reason = excess(atom.pattern)
+    if reason is None:
+        try:
+            return regex.compile(atom.pattern, regex.V0)
+        except (regex.error, ValueError) as problem:
+            reason = str(problem)
+        except (OverflowError, RecursionError, MemoryError):
+            reason = "it repeats or nests too much"
+    raise BitspecError(error("bad-pattern", f'"{atom.pattern}" is not a regular expression: {reason}', atom.span))
 
 
 def _slow(atom: Matches) -> Diagnostic:

@@ -37,12 +37,13 @@ _CHUNK: Final = 2**20
 _SETTLED: Final = 2.0
 
 
-def model_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
+def model_fingerprint(folder: Path, *, cache: Path | None = None, allow_pickle: bool = False) -> str:
     """The sha256, in hex, of what a training reads of a model: its config, its weights, its tokenizer.
 
     It depends on the names, types, shapes and bytes of the tensors, not on how they are shared out among files, on
     the order in them or on their metadata; on the config without the keys that change no number; and on the content
-    of the tokenizer's files. `folder` is one that `model_folder` gave; where it lies is of no account.
+    of the tokenizer's files. `folder` is one that `model_folder` gave; where it lies is of no account. Pickles, if they
+    are allowed and there is nothing else, count by their bytes: what is in them is not looked at.
 
     Hashing takes about a second for 400 MB. In `cache`, a folder such as `cache_folder()`, a JSON file remembers the
     results by the real paths, sizes and times of the files; one that cannot be read or written costs time and nothing
@@ -51,7 +52,7 @@ def model_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
     Raises BitspecError if a file lacks, is damaged or changes meanwhile.
     """
     source = str(folder)
-    files = model_files(folder, source)
+    files = model_files(folder, source, allow_pickle=allow_pickle)
     place, state = os.path.realpath(folder), _state(files, source)
     memory = cache / "fingerprints.json" if cache is not None else None
     remembered = _load(memory) if memory is not None else {}
@@ -71,14 +72,29 @@ def model_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
 
 def _fingerprint(files: ModelFiles, source: str) -> str:
     config = read_json(files.folder / CONFIG, source)
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "config": {key: value for key, value in config.items() if key not in _IGNORED_IN_CONFIG},
         # In order of their names, whichever file they are in; one that is in two files counts once.
-        "tensors": sorted({tensor for name in files.weights for tensor in _tensors(files.folder / name, source)}),
+        "tensors": sorted({tensor for path in _tensor_files(files) for tensor in _tensors(path, source)}),
         "tokenizer": {name: _tokenizer_file(files.folder / name, source) for name in files.tokenizer},
     }
+    if files.is_pickled:
+        content["pickled"] = [[name, _digest(files.folder / name, source)] for name in files.weights]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+
+
+def _tensor_files(files: ModelFiles) -> tuple[Path, ...]:
+    return () if files.is_pickled else tuple(files.folder / name for name in files.weights)
+
+
+def _digest(path: Path, source: str) -> str:
+    """The sha256 of a file, in hex."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise BitspecError(unreadable(source, path, problem)) from problem
 
 
 def _tensors(path: Path, source: str) -> Iterator[tuple[str, str, tuple[int, ...], str]]:

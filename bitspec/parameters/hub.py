@@ -21,7 +21,7 @@ from bitspec.parameters.files import (
     weight_names,
 )
 from bitspec.parameters.shipped import SOURCES, near
-from bitspec.parameters.weights import INDEX, read_index, unreadable
+from bitspec.parameters.weights import read_index, unreadable
 
 #: Seconds that the hub has to answer before bitspec calls it out of reach.
 HUB_TIMEOUT: Final = 4.0
@@ -47,27 +47,29 @@ def snapshot(
     *,
     fetch: bool = True,
     on_fetch: Callable[[str], AbstractContextManager[None]] | None = None,
+    allow_pickle: bool = False,
 ) -> Path | None:
     """The folder of the hub's cache with a model's config, weights and tokenizer.
 
-    What is not there is fetched, inside the context that `on_fetch` makes of `source`: only safetensors, and never
-    code. None where something lacks and `fetch` is false; the network is asked only to fetch. Raises BitspecError.
+    What is not there is fetched, inside the context that `on_fetch` makes of `source`: only safetensors, or pickles
+    where there is nothing else and `allow_pickle` is set, and never code. None where something lacks and `fetch` is
+    false; the network is asked only to fetch. Raises BitspecError.
     """
     with _hub_problems(source, revision):
         config = _cached_config(source, revision)
-        if config is None or survey(config.parent, source)[1] is not None:
+        if config is None or survey(config.parent, source, allow_pickle=allow_pickle)[1] is not None:
             if not fetch:
                 return None
             with on_fetch(source) if on_fetch else nullcontext():
-                config = _fetch(source, revision, config)
-        files, lack = survey(config.parent, source)
+                config = _fetch(source, revision, config, allow_pickle=allow_pickle)
+        files, lack = survey(config.parent, source, allow_pickle=allow_pickle)
         if lack is not None:
             raise BitspecError(lack)
         check_weights(files, source, is_cached=True)
         return config.parent
 
 
-def _fetch(source: str, revision: str | None, config: Path | None) -> Path:
+def _fetch(source: str, revision: str | None, config: Path | None, *, allow_pickle: bool) -> Path:
     """Fetch what the cache lacks. What tells that a model is there, its weights, comes last."""
     from huggingface_hub.errors import RevisionNotFoundError
 
@@ -84,7 +86,9 @@ def _fetch(source: str, revision: str | None, config: Path | None) -> Path:
         # From here on everything is of one commit, even if the branch moves on.
         commit = _commit(config)
         names = _listing(source, commit)
-        weights = weight_names(names, lambda: read_index(_download(source, INDEX, commit), source))
+        weights = weight_names(
+            names, lambda index: read_index(_download(source, index, commit), source), allow_pickle=allow_pickle
+        )
         lack = lack_of_weights(source, names, weights, where=source)
         if lack is not None:
             raise BitspecError(lack)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bitspec.diagnostics import BitspecError, Diagnostic, error, listed
 from bitspec.parameters import hub
-from bitspec.parameters.files import CONFIG, check_weights, holding, model_files
+from bitspec.parameters.files import CONFIG, check_alone, check_weights, holding, model_files
 from bitspec.parameters.shipped import BUILTIN, SHIPPED, SOURCES, shipped_config, unknown_builtin
 from bitspec.parameters.weights import unreadable
 
@@ -45,6 +45,7 @@ def model_folder(
     base: Path | None = None,
     fetch: bool = True,
     on_fetch: Callable[[str], AbstractContextManager[None]] | None = None,
+    allow_pickle: bool = False,
 ) -> Path | None:
     """The folder on this machine that holds a model: its config, its weights as safetensors, its tokenizer.
 
@@ -54,7 +55,11 @@ def model_folder(
     `source`, and without any file that holds code. In a terminal the hub's client shows its progress on standard
     error meanwhile. Where `fetch` is false no network is asked, and the answer is None for what is not here.
 
-    Raises BitspecError if there is no such model, a file lacks or is cut off, or the weights are pickled only.
+    With `allow_pickle`, a model that has its weights in `pytorch_model.bin` only is given too; none of it is unpickled
+    here.
+
+    Raises BitspecError if there is no such model, a file lacks or is cut off, the weights are pickled only, or there
+    are others beside them.
     """
     _check_name(source)
     if source in SHIPPED and revision is None:
@@ -62,9 +67,13 @@ def model_folder(
     else:
         folder = _local_folder(source, revision, base)
     if folder is None:
-        return hub.snapshot(source, revision, fetch=fetch, on_fetch=on_fetch)
-    _config_file(folder, source)
-    check_weights(model_files(folder, source), source)
+        folder = hub.snapshot(source, revision, fetch=fetch, on_fetch=on_fetch, allow_pickle=allow_pickle)
+        if folder is None:
+            return None
+    else:
+        _config_file(folder, source)
+        check_weights(model_files(folder, source, allow_pickle=allow_pickle), source)
+    check_alone(folder, source, read_json(folder / CONFIG, source))
     return folder
 
 

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import index
 from typing import SupportsIndex
 
-from bitspec.diagnostics import BitspecError, Diagnostic, unique
+from bitspec.diagnostics import BitspecError, Diagnostic
 from bitspec.ir.masks import Selected, Shape, Whole
 from bitspec.ir.selection import (
     Amount,
@@ -53,8 +53,7 @@ class Selector:
     `named` gives the selection that a group's or a strategy's name stands for; names must not run in
     circles. `canonical` gives a selection's canonical text, the same for all selections that say the same.
     What a text picks is computed once, and a draw depends on nothing but its text and its seed. `values`
-    gives a tensor's values by its name, for `topk`. `warnings` collects what looks wrong in the selections
-    that were evaluated.
+    gives a tensor's values by its name, for `topk`.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Selector:
         canonical: Callable[[Selection], str],
         values: Values | None = None,
     ) -> None:
-        self.warnings: list[Diagnostic] = []
+        self._warnings: dict[tuple[str, str, str], Diagnostic] = {}
         self._catalogue = catalogue
         self.seed = index(seed)  # NumPy's whole numbers too, but no 0.0 and no "0"
         self._named = named
@@ -79,6 +78,11 @@ class Selector:
         self._transposed = frozenset(parameter.name for parameter in parameters if parameter.transposed)
         self._known: dict[str, Selected] = {}
         self._checked: dict[int, Selection] = {}  # by identity; kept, so that an id stays its own
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """What looks wrong in the selections that were evaluated so far, each once."""
+        return list(self._warnings.values())
 
     def select(self, selection: Selection) -> Selected:
         """The entries that a selection picks.
@@ -132,7 +136,8 @@ class Selector:
             case Where():
                 return self._where(selection, self.select(selection.of))
             case Union(parts=parts):
-                return reduce(union, map(self.select, parts))
+                # What says the same is the same object, and counts once.
+                return reduce(union, {id(part): part for part in map(self.select, parts)}.values())
             case Intersection():
                 return self._intersection(selection)
             case Difference():
@@ -273,7 +278,8 @@ class Selector:
         return any(isinstance(node, kind) for node in walk(selection, self._named))
 
     def _warn(self, *warnings: Diagnostic) -> None:
-        self.warnings = unique([*self.warnings, *warnings])
+        for found in warnings:
+            self._warnings.setdefault(found.identity, found)
 
 
 def _common_bounds(left: tuple[int, int, Selected], right: tuple[int, int, Selected]) -> tuple[int, int, Selected]:

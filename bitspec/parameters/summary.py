@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from bitspec.diagnostics import BitspecError, Diagnostic, error, is_error, unique
+from bitspec.diagnostics import MAX_DIAGNOSTICS, BitspecError, Diagnostic, error, is_error, unique
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.check import same_selection
@@ -113,8 +113,8 @@ def summarise(
 ) -> tuple[Summary, list[Diagnostic]]:
     """Evaluate strategies (all by default) on a model, for the study's seeds or those given.
 
-    Of more than MAX_SEEDS seeds only the first are tried. Errors are among the diagnostics; a strategy with an error
-    has no summary.
+    Of more than MAX_SEEDS seeds only the first are tried. Errors are among the diagnostics, of which there are
+    MAX_DIAGNOSTICS at most; a strategy with an error has no summary.
     """
     chosen = study.strategies if strategies is None else tuple(strategies)
     every_seed = tuple(study.seeds if seeds is None else seeds)
@@ -122,6 +122,7 @@ def summarise(
     canonical = Canonical(study.selections)
     reports = [_Report(strategy, canonical.text(strategy.selection)) for strategy in chosen]
     found: list[Diagnostic] = []
+    wrong = 0
     first = Selector(catalogue, tried[0], named=study.selections, canonical=canonical.text)
     for seed in tried:
         # A selector for each seed, one after the other: it keeps what it has selected.
@@ -131,10 +132,13 @@ def summarise(
         for done, report in enumerate(reports):
             if progress is not None:
                 progress(done, len(reports))
+            if wrong >= MAX_DIAGNOSTICS:  # more help nobody, and each may take a second
+                break
             if report.is_right and (selector is first or is_random(report.strategy.selection, study.selections)):
                 found += report.evaluate(selector, catalogue, study)
+                wrong += not report.is_right
         found += selector.warnings
-    right = [report for report in reports if report.is_right]
+    right = [report for report in reports if report.is_right and report.counts]
     if not any(map(is_error, found)):
         found += straddling_patterns(chosen, study.selections, first, catalogue)
         # What is the same by definition, the check has said already.
@@ -154,7 +158,8 @@ def summarise(
         seeds_in_all=len(every_seed),
         strategies=tuple(report.summary(catalogue) for report in right),
     )
-    return summary, sorted(unique(found), key=_place)
+    kept = sorted(unique(found), key=lambda one: not is_error(one))[:MAX_DIAGNOSTICS]
+    return summary, sorted(kept, key=_place)
 
 
 @dataclass

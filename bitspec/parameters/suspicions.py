@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 import regex
 
@@ -11,6 +13,7 @@ from bitspec.ir.masks import Selected
 from bitspec.ir.selection import And, Compares, Condition, IsIn, Matches, Selection, Where, is_ranked, walk
 from bitspec.ir.study import Strategy
 from bitspec.parameters.catalogue import Catalogue, Parameter
+from bitspec.parameters.conditions import PATTERN_TIMEOUT, PATTERNS_TIMEOUT
 from bitspec.parameters.select import Selector
 
 #: The first number among a name's parts: what stands before it, and itself, is the way to the layer.
@@ -27,15 +30,18 @@ def straddling_patterns(
     a module does: it matches the way to a layer (`layer\\.11\\.`), or only the last part of a name (`bias$`).
     """
     seen: set[tuple[str, str]] = set()
+    deadline = time.monotonic() + PATTERNS_TIMEOUT
     for strategy in strategies:
         for node in walk(strategy.selection, named):
             if not isinstance(node, Where) or _asks_for_roles(node.condition) or is_ranked(node.of, named):
                 continue
             for pattern in _patterns(node.condition):
                 key = (pattern.span.location, pattern.pattern)
-                if key not in seen:
+                if key not in seen and time.monotonic() < deadline:
                     seen.add(key)
-                    yield from _straddles(pattern, selector.select(node.of), catalogue)
+                    # One alternative may take long where the whole pattern does not; then nothing is said of it.
+                    with suppress(TimeoutError):
+                        yield from _straddles(pattern, selector.select(node.of), catalogue)
 
 
 def zero_gradient(strategy: Strategy, selected: Selected, catalogue: Catalogue) -> Iterator[Diagnostic]:
@@ -74,12 +80,13 @@ def _straddles(pattern: Matches, selected: Selected, catalogue: Catalogue) -> It
     roles: dict[str, int] = {}
     examples: dict[str, str] = {}
     straddling = False
+    deadline = time.monotonic() + PATTERN_TIMEOUT
     for alternative in alternatives:
         own: set[str] = set()
         expression = regex.compile(alternative, regex.V0)
         for name, count in selected.counts.items():
             parameter = catalogue[name]
-            if parameter.role is not None and _is_about_role(expression, pattern, parameter):
+            if parameter.role is not None and _is_about_role(expression, pattern, parameter, deadline):
                 own.add(parameter.role)
                 roles[parameter.role] = roles.get(parameter.role, 0) + count
                 examples.setdefault(parameter.role, name)
@@ -97,9 +104,9 @@ def _straddles(pattern: Matches, selected: Selected, catalogue: Catalogue) -> It
     )
 
 
-def _is_about_role(expression: regex.Pattern[str], pattern: Matches, parameter: Parameter) -> bool:
+def _is_about_role(expression: regex.Pattern[str], pattern: Matches, parameter: Parameter, deadline: float) -> bool:
     text = parameter.name if pattern.attribute == "name" else parameter.module
-    match = expression.search(text, timeout=1)
+    match = expression.search(text, timeout=max(deadline - time.monotonic(), 1e-6))
     if match is None:
         return False
     way = _WAY_TO_LAYER.match(text)

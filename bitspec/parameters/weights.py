@@ -1,8 +1,9 @@
-"""Safetensors files: which of them hold a model's weights, whether they are whole, and where each tensor lies."""
+"""The files of a model's weights: which of them there are, whether they are whole, and where each tensor lies."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,6 +14,14 @@ from bitspec.diagnostics import BitspecError, Diagnostic, error
 #: All weights in one file, or the file that names those that hold them.
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
+
+#: The same as pickles, which are read only where the user allows it.
+PICKLED_SINGLE: Final = "pytorch_model.bin"
+PICKLED_INDEX: Final = "pytorch_model.bin.index.json"
+PICKLED: Final = ".bin"
+
+#: How the files begin in which torch has kept tensors since its version 1.6.
+_ZIP: Final = b"PK\x03\x04"
 
 #: Bytes; the index of the largest models takes a few hundred thousand.
 LARGEST_INDEX: Final = 64 * 2**20
@@ -58,9 +67,22 @@ def check_whole(path: Path, source: str, *, help_line: str | None = None) -> Non
         with safe_open(path, framework="numpy"):
             return
     except SafetensorError as problem:
-        raise BitspecError(_damaged(path, source, problem, help_line)) from problem
+        raise BitspecError(_damaged(path, source, str(problem), help_line)) from problem
     except OSError as problem:
         raise BitspecError(unreadable(source, path, problem)) from problem
+
+
+def check_whole_pickle(path: Path, source: str, *, help_line: str | None = None) -> None:
+    """Look at a pickle of weights from outside: nothing of it is unpickled. Raises BitspecError if it is cut off."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_LFS_POINTER))
+        is_cut = not start or (start.startswith(_ZIP) and not zipfile.is_zipfile(path))
+    except OSError as problem:
+        raise BitspecError(unreadable(source, path, problem)) from problem
+    if is_cut or start == _LFS_POINTER:
+        reason = "it has no end" if start else "it is empty"
+        raise BitspecError(_damaged(path, source, reason, help_line))
 
 
 def read_index(path: Path, source: str) -> tuple[str, ...]:
@@ -78,10 +100,11 @@ def read_index(path: Path, source: str) -> tuple[str, ...]:
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as problem:
         reason = "it has no `weight_map` of files" if isinstance(problem, KeyError | TypeError | AttributeError) else ""
         raise BitspecError(_bad_index(path, source, reason or str(problem))) from problem
+    ending, kind = (PICKLED, "pickle") if path.name == PICKLED_INDEX else (".safetensors", "safetensors file")
     for name in names:
         # A model is data: reading one never leaves its folder.
-        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise BitspecError(_bad_index(path, source, f"it names `{name}`, which is no safetensors file beside it"))
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(ending):
+            raise BitspecError(_bad_index(path, source, f"it names `{name}`, which is no {kind} beside it"))
     if not names:
         raise BitspecError(_bad_index(path, source, "it names no file"))
     return tuple(names)
@@ -92,7 +115,7 @@ def unreadable(source: str, path: Path | str, problem: OSError) -> Diagnostic:
     return error("unreadable-model", f"`{source}` cannot be read", help=f"{path}: {problem.strerror or problem}")
 
 
-def _damaged(path: Path, source: str, problem: SafetensorError, help_line: str | None) -> Diagnostic:
+def _damaged(path: Path, source: str, problem: str, help_line: str | None) -> Diagnostic:
     with path.open("rb") as file:
         is_pointer = file.read(len(_LFS_POINTER)) == _LFS_POINTER
     if is_pointer:
@@ -101,9 +124,10 @@ def _damaged(path: Path, source: str, problem: SafetensorError, help_line: str |
             f"`{path.name}` of `{source}` is only a pointer that Git LFS left in the place of the weights",
             help=f"run `git lfs pull` in {path.parent}",
         )
+    kind = "file of weights" if path.suffix == PICKLED else "safetensors file"
     return error(
         "bad-weights",
-        f"`{path.name}` of `{source}` is cut off, or no safetensors file",
+        f"`{path.name}` of `{source}` is cut off, or no {kind}",
         help=f"{help_line or 'copy or fetch it again'} ({path} has {path.stat().st_size:,} bytes: {problem})",
     )
 

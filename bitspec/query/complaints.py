@@ -84,7 +84,8 @@ def several_statements(source: Source, first: str) -> Diagnostic:
 
 def not_a_select(source: Source, kind: str) -> Diagnostic:
     """That a statement does something else than to read."""
-    word = re.search(r"\w+", re.sub(r"--[^\n]*|/\*.*?\*/", lambda found: " " * len(found[0]), source.text, flags=re.S))
+    bare = re.sub(r"--[^\n]*|/\*(?:.*?\*/|.*)", lambda found: " " * len(found[0]), source.text, flags=re.S)
+    word = re.search(r"\w+", bare) or re.search(".*", source.text)
     assert word is not None
     span = Span(source, word.start(), word.end())
     hint = _READS_ONLY

@@ -12,9 +12,11 @@ from typing import Final
 
 from bitspec.diagnostics import BitspecError, Source, Span, closest, error
 
-#: What texts, comments and quoted names hold is none of the query's own words.
+#: What texts, comments and quoted names hold is none of the query's own words. A comment or text in dollars that is
+#: never closed reaches to the end: to look for its end from each of thousands of places would take seconds.
 _PIECES = re.compile(
-    r"""(?P<skipped>'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\2\$)|(?P<word>[^\W\d]\w*)|[()\[\]{}]""",
+    r"""(?P<skipped>'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*(?:.*?\*/|.*)"""
+    r"""|\$((?:[^\W\d]\w*)?)\$(?:.*?\$\2\$|.*))|(?P<word>[^\W\d]\w*)|[()\[\]{}]""",
     re.DOTALL,
 )
 

@@ -8,6 +8,7 @@ stood there.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
@@ -264,10 +265,12 @@ def place_of(example: str) -> tuple[Place, str]:
 def _tokens_before(source: Source, last: Token) -> Iterator[Token]:
     from bitspec.query.parser import grammar
 
-    for token in grammar().lex(source.text, dont_ignore=False):
-        if last.type != "$END" and (token.start_pos or 0) >= (last.start_pos or 0):
-            return
-        yield token
+    # Where `not` can stand, the parser takes `notn` for it; read without it, what follows may be no token at all.
+    with suppress(UnexpectedCharacters):
+        for token in grammar().lex(source.text, dont_ignore=False):
+            if last.type != "$END" and (token.start_pos or 0) >= (last.start_pos or 0):
+                return
+            yield token
 
 
 def _place(problem: UnexpectedToken, before: list[Token]) -> Place:

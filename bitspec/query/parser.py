@@ -77,10 +77,17 @@ def parse(source: Source) -> Query:
 
 
 def check_length(source: Source) -> None:
-    """Raises BitspecError for a text that is longer than a query may be."""
+    """Raises BitspecError for a text that is longer than a query may be, or that no text can be."""
     if len(source.text) > MAX_LENGTH:
-        message = f"this query has {len(source.text):,} characters, and none may have more than {MAX_LENGTH:,}"
+        message = f"this query has more than {MAX_LENGTH:,} characters"
         raise BitspecError(error("too-large", message, help="ask for less at once"))
+    if not source.text.isascii():
+        try:
+            source.text.encode()
+        except UnicodeEncodeError as problem:  # bytes of the command line that are no text come as such
+            span = Span(source, problem.start, problem.start + 1)
+            message = "this is half of a character, or no text at all"
+            raise BitspecError(error("bad-character", message, span, help="write the query in UTF-8")) from None
 
 
 @cache

@@ -17,6 +17,7 @@ from bitspec.ir.study import Model, Task
 from bitspec.ir.trials import Planned
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.catalogue import Catalogue
+from bitspec.parameters.files import is_pickled
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.parameters.sampling import Values
@@ -183,7 +184,7 @@ class Bench:
         raise BitspecError(error("input-changed", message, help="run the same again"))
 
     def _fingerprint(self, model: Model) -> str:
-        return model_fingerprint(self._folder(model), cache=cache_folder())
+        return model_fingerprint(self._folder(model), cache=cache_folder(), allow_pickle=self.work.allow_pickle)
 
     def _masks(self, planned: Planned, selected: Selected, prepared: Prepared) -> dict[str, Mask]:
         """All that is trained, by full name: with the head, and with the pooler if asked."""
@@ -196,7 +197,9 @@ class Bench:
 
     def _folder(self, model: Model) -> Path:
         # It was fetched when the run was planned. A folder that is gone since must not become a name on the hub.
-        folder = model_folder(model.source, model.revision, base=self.work.base, fetch=False)
+        folder = model_folder(
+            model.source, model.revision, base=self.work.base, fetch=False, allow_pickle=self.work.allow_pickle
+        )
         if folder is None:
             message = f"the model `{model.source}` is not on this machine any more"
             raise BitspecError(error("input-changed", message, help="put it back, and run the same again"))
@@ -212,7 +215,9 @@ class Bench:
     def _prepare(self, model: Model, outputs: int) -> Prepared:
         from bitspec.training.model import prepare
 
-        self._loaded = model, prepare(self._folder(model), outputs, self.device)
+        folder = self._folder(model)
+        pickled = self.work.allow_pickle and is_pickled(folder)
+        self._loaded = model, prepare(folder, outputs, self.device, pickled=pickled)
         return self._loaded[1]
 
     def _values_of(self, model: Model) -> Values:

@@ -6,7 +6,10 @@ import shutil
 from pathlib import Path
 
 from bitspec.diagnostics import BitspecError, Diagnostic, error
+from bitspec.ir.study import Task
+from bitspec.language.project import Project, data_path
 from bitspec.parameters.cache import cache_folder
+from bitspec.parameters.files import is_pickled
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.store.store import Store
@@ -22,8 +25,13 @@ def export(
     data_dir: Path | None = None,
     force: bool = False,
     on_fetch: OnFetch | None = None,
+    allow_pickle: bool = False,
+    allow_outside: bool = False,
 ) -> Path:
     """Write the model of the trial whose key begins like this into a folder: weights, head, tokenizer, class names.
+
+    With `allow_pickle`, the model may have its weights in pickle files; with `allow_outside`, the store may name data
+    outside the project folder, which is that of `base`.
 
     Raises BitspecError if there is no such trial, its values were not kept, its model is another than it was, or the
     folder is there and not empty.
@@ -37,9 +45,13 @@ def export(
     if output.exists() and not force and any(output.iterdir()):
         hint = "choose another one, or write into it with `--force`"
         raise BitspecError(error("file-exists", f"`{output}` is there already", help=hint))
-    folder = model_folder(trial.model.source, trial.model.revision, base=base, on_fetch=on_fetch)
+    if not allow_outside:
+        _check_data(trial.task, base)
+    folder = model_folder(
+        trial.model.source, trial.model.revision, base=base, on_fetch=on_fetch, allow_pickle=allow_pickle
+    )
     assert folder is not None
-    if model_fingerprint(folder, cache=cache_folder()) != trial.model_fingerprint:
+    if model_fingerprint(folder, cache=cache_folder(), allow_pickle=allow_pickle) != trial.model_fingerprint:
         hint = "find the model as it was, or train the trial again on this one with `bitspec run`"
         raise BitspecError(
             error(
@@ -56,7 +68,7 @@ def export(
         message = f"the data of `{trial.task.name}` is not that of this trial, which names the classes"
         hint = "find the data as it was, or train the trial again on this one with `bitspec run`"
         raise BitspecError(error("data-changed", message, help=hint))
-    prepared = prepare(folder, examples.outputs)
+    prepared = prepare(folder, examples.outputs, pickled=allow_pickle and is_pickled(folder))
     apply(prepared.model, values)
     is_new = not output.exists()
     try:
@@ -68,6 +80,15 @@ def export(
         hint = "choose another folder, or free some space if the disk is full"
         raise BitspecError(error("unwritable", f"`{output}` cannot be written: {why}", help=hint)) from problem
     return output
+
+
+def _check_data(task: Task, base: Path) -> None:
+    """Raise BitspecError if a store names data outside the project: what a store says is data, as a spec is."""
+    if task.data is None:
+        return
+    project = Project.around(base)
+    for text in (task.data.training, task.data.validation):
+        project.check(data_path(text, base), text, task.data.span)
 
 
 def _no_values(key: str, status: str, message: str | None) -> Diagnostic:

@@ -8,6 +8,7 @@ from typing import Final
 
 from bitspec.diagnostics import BitspecError
 from bitspec.ir.events import Event
+from bitspec.parameters.files import model_files
 from bitspec.parameters.models import model_folder
 from bitspec.runners.bench import Bench, run_pack
 from bitspec.runners.planner import Division, Packing, choose
@@ -101,9 +102,14 @@ def _is_small(work: Work) -> bool:
 
     if device(work.device).type != "cpu":
         return False
+    pickle = work.allow_pickle
     try:
-        folders = {model_folder(model.source, model.revision, base=work.base) for model in work.study.models}
-        sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders if folder]
+        folders = {
+            model_folder(model.source, model.revision, base=work.base, fetch=False, allow_pickle=pickle)
+            for model in work.study.models
+        }
+        files = [model_files(folder, str(folder), allow_pickle=pickle) for folder in folders if folder]
+        sizes = [sum((one.folder / name).stat().st_size for name in one.weights) for one in files]
     except (BitspecError, OSError):  # its trials will tell
         return False
     return max(sizes, default=0) <= SMALL_MODEL

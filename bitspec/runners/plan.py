@@ -91,11 +91,13 @@ def plan(
     only: Sequence[str] = (),
     fetch: bool = False,
     on_fetch: OnFetch | None = None,
+    allow_pickle: bool = False,
 ) -> Plan:
     """The plan of a study that passed its check.
 
     `settings` take the place of those of the spec, for every trial. `only` names strategies and tasks; with none of
-    a sort, all of it. With `fetch`, models and data are fetched where they are not on this machine.
+    a sort, all of it. With `fetch`, models and data are fetched where they are not on this machine. With
+    `allow_pickle`, models may have their weights in pickle files.
 
     Raises BitspecError where a model or data cannot be had.
     """
@@ -109,7 +111,8 @@ def plan(
     strategies = {name for name in only if name in study.strategy_names}
     tasks = {study.task_called(name) for name in only} - {None}
     models = {
-        model.name: known(model.source, _model_fingerprint(model, base, fetch, on_fetch)) for model in study.models
+        model.name: known(model.source, _model_fingerprint(model, base, fetch, on_fetch, allow_pickle))
+        for model in study.models
     }
     data = {
         task.name: known(task.name, _task_fingerprint(task, base, data_dir, fetch, on_fetch))
@@ -137,9 +140,13 @@ def plan(
     return Plan(tuple(cells), statuses, models, data, tuple(absent))
 
 
-def _model_fingerprint(model: Model, base: Path, fetch: bool, on_fetch: OnFetch | None) -> str | None:
-    folder = model_folder(model.source, model.revision, base=base, fetch=fetch, on_fetch=on_fetch)
-    return None if folder is None else model_fingerprint(folder, cache=cache_folder())
+def _model_fingerprint(
+    model: Model, base: Path, fetch: bool, on_fetch: OnFetch | None, allow_pickle: bool
+) -> str | None:
+    folder = model_folder(
+        model.source, model.revision, base=base, fetch=fetch, on_fetch=on_fetch, allow_pickle=allow_pickle
+    )
+    return None if folder is None else model_fingerprint(folder, cache=cache_folder(), allow_pickle=allow_pickle)
 
 
 def _task_fingerprint(

@@ -34,6 +34,7 @@ class Work:
     `device` is a name of torch's (`cpu`, `cuda:1`), or None for the best there is. Trained values are kept where they
     are at most KEPT percent of the model, or with `keep_values`. Trials under way are saved in the folder
     `checkpoints`, at the ends of epochs or, if it is given, every `save_every` seconds; without a folder they are not.
+    With `allow_pickle`, models may have their weights in pickle files.
     """
 
     study: Study
@@ -43,6 +44,7 @@ class Work:
     keep_values: bool = False
     checkpoints: Path | None = None
     save_every: float | None = None
+    allow_pickle: bool = False
 
 
 def never() -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitspec.diagnostics import BitspecError, did_you_mean, error
+from bitspec.ir.check import excess
 from bitspec.ir.study import Model, Study
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan, plan
 from bitspec.runners.planner import Division, Extents, Packing, divide
@@ -26,6 +27,7 @@ class Request:
     `keep_values`, the trained values of every trial are kept, and trials that are finished without are run again.
     At most `most` trials are trained together, or as many as measures best; with `packs_of`, as in that store. Trials
     under way are saved every `save_every` seconds, or at the ends of epochs.
+    With `allow_pickle`, models may have their weights in pickle files, of which only the tensors are read.
     """
 
     study: Study
@@ -40,6 +42,7 @@ class Request:
     most: int | None = None
     packs_of: Store | None = None
     save_every: float | None = None
+    allow_pickle: bool = False
 
     @property
     def base(self) -> Path:
@@ -57,6 +60,7 @@ class Request:
             self.keep_values,
             checkpoints=self.store.checkpoints,
             save_every=self.save_every,
+            allow_pickle=self.allow_pickle,
         )
 
     def plan(self, *, fetch: bool = False, on_fetch: OnFetch | None = None) -> Plan:
@@ -74,6 +78,7 @@ class Request:
             only=self.only,
             fetch=fetch,
             on_fetch=on_fetch,
+            allow_pickle=self.allow_pickle,
         )
 
     def division(self, planned: Plan, *, device: str | None = None) -> tuple[Division, Packing]:
@@ -111,7 +116,7 @@ class Request:
 def narrowed(study: Study, *, models: tuple[str, ...], seeds: tuple[int, ...] | None, only: tuple[str, ...]) -> Study:
     """A study with other models and seeds, if they are given.
 
-    Raises BitspecError if there is nothing in it to run, or `only` names what it does not have.
+    Raises BitspecError if there is nothing in it to run, or too much, or `only` names what it does not have.
     """
     if study.name is None:
         raise BitspecError(
@@ -130,4 +135,9 @@ def narrowed(study: Study, *, models: tuple[str, ...], seeds: tuple[int, ...] | 
     if models:
         chosen = tuple(Model(name=source, source=source) for source in dict.fromkeys(models))
         study = study.model_copy(update={"models": chosen})
-    return study if seeds is None else study.model_copy(update={"seeds": seeds})
+    if seeds is not None:
+        study = study.model_copy(update={"seeds": seeds})
+    too_large = excess(study)
+    if too_large is not None:
+        raise BitspecError(too_large)
+    return study

@@ -7,12 +7,14 @@ any number of readers can work beside each other.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
@@ -30,6 +32,9 @@ from bitspec.store.lookups import Durations, StoredTrial
 from bitspec.store.provenance import provenance
 from bitspec.store.records import Command, Training
 from bitspec.store.values import read_values, write_values
+
+#: A trial's key, which names the file of its values.
+_KEY: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
 class Store:
@@ -265,6 +270,9 @@ class Store:
         return BitspecError(unusable(self.folder, problem))
 
     def _values_path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):  # a store is data: what it calls a key must not lead out of its folder
+            hint = "put a copy of it back, or choose another store with `--store`"
+            raise BitspecError(error("store-broken", f"`{self.folder}` has a trial whose key is none", help=hint))
         return self.folder / "values" / f"{key}.safetensors"
 
     def _write_values(self, values: TrainedValues, planned: Planned, training: Training) -> Path:

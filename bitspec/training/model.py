@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from logging import CRITICAL
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
@@ -85,24 +87,32 @@ class Prepared:
                     module.to(device)
 
 
-def prepare(folder: Path, outputs: int, device: torch.device = _CPU, dtype: torch.dtype = torch.float32) -> Prepared:
+def prepare(
+    folder: Path,
+    outputs: int,
+    device: torch.device = _CPU,
+    dtype: torch.dtype = torch.float32,
+    *,
+    pickled: bool = False,
+) -> Prepared:
     """Load a model from a folder (config, safetensors, tokenizer); no code of the folder's is run.
 
-    The head's values are whatever they are: `new_head` draws them. Raises BitspecError if transformers cannot make
-    a classifier of the model.
+    With `pickled`, its weights are in `pytorch_model.bin`, of which torch reads tensors and nothing else. The head's
+    values are whatever they are: `new_head` draws them. Raises BitspecError if transformers cannot make a classifier of
+    the model, or a pickle holds more than tensors.
     """
     register()
     with _silence():
         try:
             try:
-                model = _load(folder, outputs, dtype, ATTENTION)
+                model = _load(folder, outputs, dtype, ATTENTION, pickled=pickled)
             except ValueError as problem:
                 if "attention" not in str(problem):
                     raise
                 # An architecture with attention of its own keeps it; docs/training.md says what that means.
-                model = _load(folder, outputs, dtype, "eager")
+                model = _load(folder, outputs, dtype, "eager", pickled=pickled)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        except (OSError, KeyError, ValueError, RuntimeError) as problem:
+        except (OSError, LookupError, ValueError, RuntimeError, ImportError, TypeError, AttributeError) as problem:
             raise _cannot_load(folder, problem) from problem
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -120,8 +130,8 @@ def prepare(folder: Path, outputs: int, device: torch.device = _CPU, dtype: torc
     return Prepared(model, tokenizer, Noise.attach(model), outputs)
 
 
-def _load(folder: Path, outputs: int, dtype: torch.dtype, attention: str) -> PreTrainedModel:
-    with torch.random.fork_rng(devices=[]):
+def _load(folder: Path, outputs: int, dtype: torch.dtype, attention: str, *, pickled: bool) -> PreTrainedModel:
+    with _unpickling(folder) if pickled else nullcontext(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed("missing weights"))  # a pooler that the checkpoint lacks is the same in every trial
         model: PreTrainedModel
         model, loading = AutoModelForSequenceClassification.from_pretrained(
@@ -130,13 +140,31 @@ def _load(folder: Path, outputs: int, dtype: torch.dtype, attention: str) -> Pre
             dtype=dtype,
             attn_implementation=attention,
             ignore_mismatched_sizes=True,  # the head of another task
-            use_safetensors=True,
+            use_safetensors=not pickled,
+            weights_only=True,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
         )
     _check_complete(folder, model, loading)
     return model
+
+
+@contextmanager
+def _unpickling(folder: Path) -> Iterator[None]:
+    """While a pickle is read by torch's own reader, which knows tensors and refuses all else before it is called."""
+    try:
+        yield
+    except (UnpicklingError, EOFError, AttributeError, IndexError, TypeError, AssertionError) as problem:
+        # What is cut off or made up breaks the reader in many ways; what it refuses by name is the first.
+        refused = re.search(r"GLOBAL ([\w.]+)", str(problem))
+        if isinstance(problem, UnpicklingError) and "Weights only load failed" in str(problem):
+            named = f" (`{refused[1]}`)" if refused else ""
+            message = f"the pickled weights in {folder} hold more than tensors{named}, so they are not loaded"
+            hint = "whoever reads all of it runs whatever code it names: get this model as safetensors"
+            raise BitspecError(error("unsafe-pickle", message, help=hint)) from problem
+        message = f"the pickled weights in {folder} cannot be read: {_said(problem)}"
+        raise BitspecError(error("bad-weights", message, help="copy or fetch them again")) from problem
 
 
 def _check_complete(folder: Path, model: PreTrainedModel, loading: Mapping[str, Any]) -> None:
@@ -170,7 +198,7 @@ def _check_padding(folder: Path, model: PreTrainedModel, padding: int) -> None:
 
 
 def _cannot_load(folder: Path, problem: Exception) -> BitspecError:
-    reason = " ".join(str(problem).split()).partition(" Model type should be one of")[0]
+    reason = _said(problem)
     return BitspecError(
         error(
             "model-not-loaded",
@@ -178,6 +206,11 @@ def _cannot_load(folder: Path, problem: Exception) -> BitspecError:
             help="try the folder with transformers' AutoModelForSequenceClassification.from_pretrained",
         )
     )
+
+
+def _said(problem: Exception) -> str:
+    said = " ".join(str(problem).split()).partition(" Model type should be one of")[0]
+    return said or type(problem).__name__
 
 
 @contextmanager

@@ -382,7 +382,7 @@ def test_an_interruption_ends_with_130_and_one_word(process: Process) -> None:
     wrote("s.bspec", RIGHT)
     interrupts = (
         "import os, signal, bitspec.language.load as load\n"
-        "load.analyse_file = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"
+        "load.analyse_file = lambda path, **options: os.kill(os.getpid(), signal.SIGINT)\n"
     )
     found = process("check", "s.bspec", before=interrupts)
     assert found.returncode == 130

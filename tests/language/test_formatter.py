@@ -13,6 +13,7 @@ from bitspec.diagnostics import BitspecError, Source
 from bitspec.ir.study import Study
 from bitspec.language.formatter import format_text
 from bitspec.language.grammar import grammar
+from bitspec.language.limits import MAX_BLOCKS
 from bitspec.language.load import analyse, loads
 from bitspec.language.words import WIDTH
 from tests.language.strategies import spec_texts
@@ -136,7 +137,8 @@ def test_the_deepest_nesting_formats(unit: str, closing: str, times: int) -> Non
 
 @pytest.mark.parametrize("end", [" ", " # why\n"])
 def test_the_deepest_loops_format(end: str) -> None:
-    text = "".join(f"for x{number} in 0..1 {{{end}" for number in range(100)) + "group g = bias" + "}" * 100
+    text = "".join(f"for x{number} in 0..1 {{{end}" for number in range(MAX_BLOCKS))
+    text += "group g = bias" + "}" * MAX_BLOCKS
     once = formatted(text)
     assert formatted(once) == once
     assert signature(once) == signature(text)

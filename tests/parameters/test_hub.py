@@ -61,7 +61,10 @@ for what, source, revision in {asked!r}:
         if what == "config":
             line = read_config(source, revision)
         else:
-            line = {{"folder": model_folder(source, revision, fetch=what == "fetch", on_fetch=on_fetch)}}
+            allowed = what == "pickle"
+            line = {{"folder": model_folder(
+                source, revision, fetch=what != "here", on_fetch=on_fetch, allow_pickle=allowed
+            )}}
     except BitspecError as raised:
         found, = raised.diagnostics
         line = {{"code": found.code, "message": found.message, "help": found.help}}
@@ -344,6 +347,28 @@ def test_models_that_cannot_be_trained_are_not_fetched(hub: Hub, ask: Asker) -> 
     assert "`model-00002-of-00003.safetensors` is missing" in part["message"]
     assert mute["code"] == "no-tokenizer"
     assert not any("storage" in asked for asked in hub.asked)
+
+
+def test_pickles_are_fetched_only_where_they_are_allowed_and_there_is_nothing_else(hub: Hub, ask: Asker) -> None:
+    good = model()
+    del good["model.safetensors"]
+    index = json.dumps({"weight_map": {"a": "pytorch_model-1.bin", "b": "pytorch_model-2.bin"}}).encode()
+    shards = {"pytorch_model-1.bin": b"one", "pytorch_model-2.bin": b"two", "pytorch_model.bin.index.json": index}
+    beside = {"training_args.bin": b"never", "optimizer.bin": b"never", "modeling_mine.py": b"raise SystemExit"}
+    hub.add("me/pickled", good | {"pytorch_model.bin": b"pickle"} | beside)
+    hub.add("me/parts", good | shards | beside)
+    hub.add("me/both", model() | {"pytorch_model.bin": b"pickle"} | beside)
+    refused, *found = ask(
+        ("fetch", "me/pickled"), ("pickle", "me/pickled"), ("pickle", "me/parts"), ("pickle", "me/both")
+    )
+    assert refused["code"] == "pickled-weights"
+    assert "`--allow-pickle`" in refused["help"]
+    pickled, parts, both = (_names(one["folder"]) for one in found)
+    assert pickled == {*good, "pytorch_model.bin"}
+    assert parts == {*good, *shards}
+    assert both == set(model())
+    (again,) = ask(("fetch", "me/pickled"))  # what is there now is as little allowed as before
+    assert again["code"] == "pickled-weights"
 
 
 def test_a_damaged_file_in_the_cache_is_named(hub: Hub, ask: Asker) -> None:

@@ -218,6 +218,7 @@ def test_pickled_weights_are_never_loaded(name: str, tmp_path: Path) -> None:
     assert diagnostic.code == "pickled-weights"
     assert f"`{name}`" in diagnostic.message
     assert f'AutoModel.from_pretrained("{tmp_path / "m"}").save_pretrained("./converted")' in (diagnostic.help or "")
+    assert ("`--allow-pickle`" in (diagnostic.help or "")) == (name == "pytorch_model.bin")
 
 
 def test_pickled_weights_beside_others_do_no_harm(tmp_path: Path) -> None:

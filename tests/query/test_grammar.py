@@ -184,7 +184,7 @@ def test_an_example_that_is_right_is_no_mistake() -> None:
         (f"select n where {'not ' * 200}a", "too-deep: this is nested more than 100 deep"),
         (f"select n where a = b{' and a = b' * 500}", None),
         (f"select {'f(' * 200}a{')' * 200}", "too-deep: this is nested more than 100 deep"),
-        ("select " + "a, " * MAX_LENGTH, f"too-large: this query has {7 + 3 * MAX_LENGTH:,} characters, and none may have more than 20,000"),
+        ("select " + "a, " * MAX_LENGTH, "too-large: this query has more than 20,000 characters"),
     ],
 )  # fmt: skip
 def test_limits(text: str, message: str | None) -> None:

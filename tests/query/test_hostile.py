@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bitspec.diagnostics import BitspecError
+from bitspec.diagnostics import BitspecError, Source
 from bitspec.query.answer import ask
+from bitspec.query.complaints import not_a_select
+from bitspec.query.dialect import check_nesting, is_short, mentioned
 from bitspec.query.parser import MAX_LENGTH
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -87,6 +90,33 @@ def test_long_queries(text: str, store: Path) -> None:
         said = str(problem)
     assert len(said) < 10_000
     assert time.process_time() - begun < SECONDS
+
+
+@pytest.mark.parametrize("part", ["/*", "$a$ ", "/*--\n", "$a", "''", "'\"", "--", "$$", "$1$ ", "/*'"])
+def test_what_is_never_closed_is_looked_for_once(part: str) -> None:
+    for text in (long("select ", part), "select " + " ".join(f"{part}{place}$" for place in range(1400))):
+        source = Source("<query>", text[:MAX_LENGTH])
+        begun = time.process_time()
+        with suppress(BitspecError):
+            check_nesting(source)
+        with suppress(BitspecError):
+            is_short(source)
+        mentioned(source.text)
+        not_a_select(source, "UPDATE")
+        assert time.process_time() - begun < 0.5
+
+
+def test_what_follows_a_keyword_that_is_no_word_of_its_own(store: Path) -> None:
+    """Found by fuzzing: `notn` is read in two ways, and after it stands what is no token."""
+    with pytest.raises(BitspecError) as raised:
+        ask("select n by strategy where seed notn  1i..2 and task std in {cola}", store)
+    assert raised.value.diagnostics[0].help
+
+
+def test_brackets_after_a_number_in_dollars_are_counted() -> None:
+    # `$1$` begins no text in dollars, for which it would be skipped.
+    with pytest.raises(BitspecError, match="too-deep"):
+        check_nesting(Source("<query>", "select $1$ " + "(" * 1_000))
 
 
 WORDS = re.findall(

@@ -90,8 +90,8 @@ def _loaded() -> Iterator[list[Prepared]]:
     found: list[Prepared] = []
     prepare = model.prepare
 
-    def noting(*arguments: Any) -> Prepared:
-        found.append(prepare(*arguments))
+    def noting(*arguments: Any, **options: Any) -> Prepared:
+        found.append(prepare(*arguments, **options))
         return found[-1]
 
     with pytest.MonkeyPatch.context() as patched:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,27 @@ def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path: Path) -> None:
     path = folder / "tokenizer_config.json"
     path.write_text(path.read_text("utf-8").replace('"pad_token": "[PAD]"', '"pad_token": null'), "utf-8")
     assert refusal(folder) == f"no-padding: the tokenizer in {folder} has no token to pad with"
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
+    folder, canary = model_folder(tmp_path / "model", "bert"), tmp_path / "canary"
+    for name in (
+        "modeling_theirs.py",
+        "tokenization_theirs.py",
+        "configuration_theirs.py",
+        "custom_generate/generate.py",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"open({str(canary)!r}, 'w')\n", "utf-8")
+    for file, theirs in (
+        (
+            "config.json",
+            {"AutoModelForSequenceClassification": "modeling_theirs.Model", "AutoConfig": "configuration_theirs.C"},
+        ),
+        ("tokenizer_config.json", {"AutoTokenizer": ["tokenization_theirs.Slow", "tokenization_theirs.Fast"]}),
+    ):
+        content = json.loads((folder / file).read_text("utf-8"))
+        (folder / file).write_text(json.dumps(content | {"auto_map": theirs, "trust_remote_code": True}), "utf-8")
+    with suppress(BitspecError):  # what is known by its type can be loaded without
+        prepare(folder, 2)
+    assert not canary.exists()
