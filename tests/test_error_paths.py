@@ -60,7 +60,8 @@ FILLED_IN = {
         "query/messages/meaning.txt",
         "`mean` cannot stand inside another aggregate",
     ),
-    ("store/connection.py:complaint", "store-unusable"): ("store/test_full_disk.py", "there is no space left"),
+    ("store/foreign.py:see_that_it_is_sound", "store-unsound"): ("store/test_exchange.py", "contradicts itself"),
+    ("store/complaints.py:complaint", "store-unusable"): ("store/test_full_disk.py", "there is no space left"),
     ("training/labels.py:_labels", "bad-label"): (
         "training/test_own_tasks.py",
         "the label `good` in `label` is no number",

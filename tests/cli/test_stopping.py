@@ -215,4 +215,5 @@ def test_checkpoints_every_so_often_are_asked_for_in_minutes(bitspec: Bitspec) -
     for wrong in ("-1", "often", "nan"):
         ran = bitspec("run", "lab.bspec", "--checkpoint-every", wrong)
         assert ran.code == 2
-        assert "--checkpoint-every" in ran.err
+        assert "Invalid value for '--checkpoint-every'" in ran.err
+    assert "it is not a number" in ran.err

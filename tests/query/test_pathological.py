@@ -52,6 +52,7 @@ def test_large(name: str, store: Path, root: Path) -> None:
     said = done.stderr.decode()
     assert said.startswith(f"error[{code}]"), said[:500]
     assert len(said) < 10_000
+    assert ("the query is not UTF-8: byte" in said) == (code == "not-utf8")
 
 
 def test_standard_input_that_never_ends(store: Path, root: Path) -> None:
