@@ -98,15 +98,15 @@ def _unlabelled() -> None:
     ("then", "message", "hint"),
     [
         (lambda: Path("more/train.csv").unlink(), "there is no file `more/train.csv`", "there is nothing like it in `more`"),
-        (lambda: shutil.rmtree("more"), "there is no file `more/train.csv`", "there is not even a folder `more`"),
-        (lambda: Path("more/dev.csv").write_bytes(b"first,rating\n\xff\n"), "more/dev.csv:2: this is not UTF-8: it looks like another encoding (byte 14)", "save it as UTF-8"),
-        (lambda: Path("more/dev.csv").write_bytes(b""), "`more/dev.csv` has no examples", "is it the right file?"),
+        pytest.param(lambda: shutil.rmtree("more"), "there is no file `more/train.csv`", "there is not even a folder `more`", marks=pytest.mark.slow),
+        pytest.param(lambda: Path("more/dev.csv").write_bytes(b"first,rating\n\xff\n"), "more/dev.csv:2: this is not UTF-8: it looks like another encoding (byte 14)", "save it as UTF-8", marks=pytest.mark.slow),
+        pytest.param(lambda: Path("more/dev.csv").write_bytes(b""), "`more/dev.csv` has no examples", "is it the right file?", marks=pytest.mark.slow),
         (_unlabelled, ": there is no label in `rating` (and so in 1 more row)", "leave out those without"),
     ],
     ids=["file", "folder", "encoding", "cut", "labels"],
 )  # fmt: skip
 def test_data_that_goes_fails_its_own_trials(
-    run: Callable[..., Ran], then: Callable[[], object], message: str, hint: str, made: Path
+    run: Callable[..., Ran], then: Callable[[], object], message: str, hint: str
 ) -> None:
     ran = run(SPEC, then)
     assert ran.code == 1
@@ -118,7 +118,20 @@ def test_data_that_goes_fails_its_own_trials(
     assert "2 trials finished in" in ran.out
     assert statuses() == HALF
 
-    again = run()  # what is wrong is now said before anything is trained, with its place in the spec
+
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [
+        (lambda: shutil.rmtree("more"), "there is no file `more/train.csv`"),
+        (_unlabelled, ": there is no label in `rating` (and so in 1 more row)"),
+    ],
+    ids=["folder", "labels"],
+)
+def test_the_next_run_says_what_is_wrong_and_can_go_on_without(
+    run: Callable[..., Ran], then: Callable[[], object], message: str, made: Path
+) -> None:
+    assert run(SPEC, then).code == 1
+    again = run()  # now before anything is trained, with its place in the spec
     assert again.code == 2
     assert message in again.err
     assert " --> lab.bspec:4:6\n" in again.err
@@ -145,10 +158,10 @@ def test_data_that_changes_is_not_trained_under_the_old_key(run: Callable[..., R
     ("source", "then", "message"),
     [
         ("other", lambda: shutil.rmtree("other"), "the model `other` is not on this machine any more"),
-        ("./other", lambda: shutil.rmtree("other"), "there is no folder `./other`"),
-        ("other", lambda: Path("other/config.json").unlink(), "the folder `other` has no `config.json`"),
+        pytest.param("./other", lambda: shutil.rmtree("other"), "there is no folder `./other`", marks=pytest.mark.slow),
+        pytest.param("other", lambda: Path("other/config.json").unlink(), "the folder `other` has no `config.json`", marks=pytest.mark.slow),
         ("other", lambda: Path("other/model.safetensors").unlink(), "`other` has no weights: no `model.safetensors`, and no `model.safetensors.index.json`"),
-        ("other", lambda: Path("other/model.safetensors").write_bytes(b"\x80"), "`model.safetensors` of `other` is cut off, or no safetensors file"),
+        pytest.param("other", lambda: Path("other/model.safetensors").write_bytes(b"\x80"), "`model.safetensors` of `other` is cut off, or no safetensors file", marks=pytest.mark.slow),
         ("other", lambda: shutil.copy("model/model.safetensors", "other"), "`other` or the data of `first` changed after the run was planned"),
     ],
     ids=["folder", "path", "config", "weights", "cut", "changed"],

@@ -94,8 +94,6 @@ SPEC = 'study s  model "builtin/nano"  task builtin/rte  strategy a = bias'
     ("command", "number"),
     [
         ("run", errno.ENOLCK),
-        ("run", errno.EOPNOTSUPP),
-        ("run again", errno.ENOLCK),
         ("run again", errno.ENOSYS),
         ("query", errno.ENOLCK),
         ("query", errno.EOPNOTSUPP),
