@@ -172,12 +172,14 @@ class _Reading:
     words: int = 0
     written: int = 0
     is_whole: bool = True
+    is_full: bool = False
 
     def file(self, source: Source, folder: Path, chain: tuple[Path, ...], span: Span | None = None) -> Parts:
         """What the statements of a file say; `span` asked for it."""
         parsed = parse(source)
         self.words += parsed.words
         if span is not None and self.words > MAX_WORDS >= parsed.words:
+            self.is_full = True
             message = f"with `{source.name}`, the files that are used have more than {MAX_WORDS:,} words"
             raise BitspecError(error("too-long", message, span, help="make several studies of it"))
         self.diagnostics += parsed.diagnostics
@@ -187,7 +189,7 @@ class _Reading:
         self.written += parts.written
         self.is_whole = self.is_whole and parts.is_whole
         for text, place in parts.uses:
-            if len(self.diagnostics) >= MAX_DIAGNOSTICS:
+            if self.is_full or len(self.diagnostics) >= MAX_DIAGNOSTICS:
                 break
             self.use(text, place, folder, chain, parts)
         return parts
@@ -223,6 +225,7 @@ class _Reading:
             message = f"more than {MAX_CHAIN} files use each other, one through the other"
             raise BitspecError(error("too-many", message, span, help="put what they have in common into one file"))
         if self.written > MAX_WRITTEN:
+            self.is_full = True
             message = f"the loops of the files that are used make more than {MAX_WRITTEN:,} words"
             raise BitspecError(error("too-many", message, span, help="make several studies of it"))
         if len(self.seen) >= MAX_FILES:

@@ -140,7 +140,6 @@ RUNAWAYS = {
     "distinct rows": "select count(distinct hash(a.range, b.range)) from range(10000000) a, range(100000) b",
     "a window": "select sum(s) from (select sum(range) over (order by hash(range)) as s from range(10000000000))",
     "rows without end": "select * from range(100000000000)",
-    "a pattern": "select count(*) from range(100000000) where regexp_matches(repeat('a', 1000), '(a*)*b')",
 }
 
 

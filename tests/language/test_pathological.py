@@ -334,7 +334,7 @@ USES: dict[str, tuple[Callable[[], Iterable[tuple[str, str]]], str | None]] = {
             *((f"f{n}.bspec", f"for m in 1..9999 {{ group g{n}_$m = bias }}") for n in range(1, 200)),
             ("f0.bspec", "".join(f'use "f{n}.bspec"\n' for n in range(1, 200))),
         ),
-        "too-long",
+        "too-many",
     ),
 }
 
