@@ -88,7 +88,7 @@ def finished(store: Path) -> dict[str, tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("kills", "options"),
     [
-        (6, ("--pack", "3", "--checkpoint-every", "0")),
+        (3, ("--pack", "3", "--checkpoint-every", "0")),
         pytest.param(100, ("--pack", "off"), marks=pytest.mark.slow),
         pytest.param(100, ("--pack", "3"), marks=pytest.mark.slow),
         pytest.param(100, ("--pack", "3", "--checkpoint-every", "0"), marks=pytest.mark.slow),
@@ -155,6 +155,7 @@ def shared(folder: Path, root: Path, tmp_path: Path, runs: int, seeds: int) -> N
         assert connection.execute("select count(*) from scores").fetchall() == [(3 * seeds,)]
 
 
+@pytest.mark.slow
 def test_two_runs_share_a_study(folder: Path, root: Path, tmp_path: Path) -> None:
     shared(folder, root, tmp_path, runs=2, seeds=4)
 

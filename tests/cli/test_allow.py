@@ -91,6 +91,7 @@ def test_what_was_trained_on_pickled_weights_is_exported_with_leave(bitspec: Bit
     assert not list(Path("out").glob("*.bin"))
 
 
+@pytest.mark.slow
 def test_several_processes_have_the_same_leave(bitspec: Bitspec, lab: Path) -> None:
     pickled()
     ran = bitspec("run", lab, "--allow-pickle", "--workers", "2")

@@ -27,7 +27,7 @@ from tests.cli.test_pack import bits
 from tests.lab import SPEC, write_lab
 
 #: A first trial that takes no time, and others that take seconds.
-STUDY = SPEC.replace("epochs = 2", "epochs = 60") + "train for frozen { epochs = 1 }\n"
+STUDY = SPEC.replace("epochs = 2", "epochs = 40") + "train for frozen { epochs = 1 }\n"
 
 FIRST = "[1/3] rated frozen"
 
@@ -84,7 +84,12 @@ def running(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "workers"), [(signal.SIGINT, 130, "1"), (signal.SIGTERM, 143, "1"), (signal.SIGTERM, 143, "2")]
+    ("number", "code", "workers"),
+    [
+        (signal.SIGINT, 130, "1"),
+        pytest.param(signal.SIGTERM, 143, "1", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, "2", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_stops_in_order_and_the_same_command_goes_on(
     made: Path, bitspec: Bitspec, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int, workers: str
@@ -113,6 +118,7 @@ def test_a_signal_stops_in_order_and_the_same_command_goes_on(
         assert bits(store) == bits("whole")
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made)
     # The first is not heard by what is busy: here by a worker that is stopped itself.
@@ -135,6 +141,7 @@ def test_a_second_signal_stops_at_once(made: Path, monkeypatch: pytest.MonkeyPat
             os.kill(child, 0)
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_can_tell_to_stop_loses_nothing(made: Path, bitspec: Bitspec, monkeypatch: Any) -> None:
     monkeypatch.chdir(made)
     with running(made, "--workers", "1", "--store", "killed", "--checkpoint-every", "0") as process:

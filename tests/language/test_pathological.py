@@ -16,6 +16,9 @@ from bitspec.language.load import MAX_BYTES
 from bitspec.parameters.cache import catalogue
 from tests.limited import Took, limited
 
+#: Each in a process that the system limits: minutes together.
+pytestmark = pytest.mark.slow
+
 HEAD = 'study s model "bert-base-cased" task rte\n'
 TEN_MEGABYTES = 10_000_000
 #: As long as a file may be.

@@ -128,3 +128,4 @@ def test_no_other_weights_get_in(files: dict[str, bytes], said: str, allow_pickl
     (found,) = raised.value.diagnostics
     assert found.code == "stray-weights"
     assert said in found.message
+    assert found.message.endswith("which would be loaded with them or in their place")

@@ -34,7 +34,7 @@ Weights: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
 
 def planned(spec: str, folder: Path, statuses: Mapping[str, str] | None = None, **options: Any) -> Plan:
     """The plan of a spec whose paths start from a folder."""
-    return plan(loads(spec), statuses or {}, base=folder, **options)
+    return plan(loads(spec, allow_outside=True), statuses or {}, base=folder, **options)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def ran(
     """Run a spec whose paths start from a folder, from the first trial to the last or the other way round."""
     found = planned(spec, folder, data_dir=data_dir)
     packs = found.packs()[::-1] if backwards else found.packs()
-    work = Work(loads(spec), folder, data_dir, "cpu", keep_values)
+    work = Work(loads(spec, allow_outside=True), folder, data_dir, "cpu", keep_values)
     events: list[Event] = []
     is_restored: list[bool] = []
     with _loaded() as models:

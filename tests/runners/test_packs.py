@@ -297,9 +297,9 @@ def test_what_was_loaded_to_measure_serves_to_train(lab: Path, plan: Plan, monke
     loaded: list[Any] = []
     prepare = model.prepare
 
-    def noting(*arguments: Any) -> Any:
+    def noting(*arguments: Any, **named: Any) -> Any:
         loaded.append(arguments)
-        return prepare(*arguments)
+        return prepare(*arguments, **named)
 
     monkeypatch.setattr(model, "prepare", noting)
     monkeypatch.setattr("bitspec.runners.timings.SHARE", 1.0)

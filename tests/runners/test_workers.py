@@ -87,7 +87,7 @@ def test_processes_that_cannot_begin_are_not_started_for_ever(
 
     monkeypatch.setattr(SpawnProcess, "start", counted)
     monkeypatch.setattr(workers, "_serve", print)  # which comes to its end at once
-    with pytest.raises(BitspecError, match=r"no process that trains can begin \(code 0\)"):
+    with pytest.raises(BitspecError, match=r"no-workers\]: no process that trains can begin \(code 0\)"):
         list(run_in_processes(work, Queue(planned.packs()), 2, 1))
     assert len(started) == 2
 

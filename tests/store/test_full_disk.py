@@ -58,6 +58,7 @@ def finish(lab: Lab, *, with_values: bool) -> tuple[list[str], BitspecError | No
 # A study that is trained ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_study_stops_where_the_disk_is_full_and_goes_on_once_it_is_not(small: Disk, tmp_path: Path) -> None:
     from tests.lab import SPEC as STUDY  # which brings torch, and the processes on the disk need none
     from tests.lab import write_lab

@@ -627,6 +627,7 @@ def compact_often(folder: Path, started: Event) -> None:
         started.set()
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_of_what_is_written_beside_compactions(lab: Lab) -> None:
     lab.begin(WIDE)
     started = CONTEXT.Event()

@@ -25,13 +25,16 @@ def own_task(
     metric: str = "accuracy",
 ) -> Task:
     """A task of one's own, as a spec declares it."""
-    study = loads(f"""
+    study = loads(
+        f"""
         study s  model "m"  strategy a = bias
         task own {{
           training = "{training}"  validation = "{validation}"
           text = {", ".join(text)}  label = label  metric = {metric}
         }}
-    """)
+    """,
+        allow_outside=True,
+    )
     return study.tasks[0]
 
 

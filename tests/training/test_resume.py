@@ -121,7 +121,7 @@ def test_it_may_be_stopped_anywhere_and_again_and_again(folders: dict[str, Path]
 
     train(prepared, recipes, stop=count)
     assert asked == CALLS
-    for calls in range(CALLS):
+    for calls in range(0, CALLS, 4):  # of 9 for each epoch, every one in turn
         folder = tmp_path / str(calls)
         stopped, _ = train(prepared, recipes, Saver(folder), after(calls))
         assert not any(trial.pack for trial in stopped)
