@@ -50,6 +50,7 @@ def _contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow  # those of tests/query/test_escapes.py, once more through the command
 @pytest.mark.parametrize("text", [text for _, text in CODES], ids=[text for _, text in CODES])
 def test_every_escape_is_refused_by_the_command(bitspec: Bitspec, cage: Path, text: str) -> None:
     for options in ((), ("--format", "csv")):

@@ -56,6 +56,7 @@ def test_processes_and_one_process_give_equal_numbers(work: Work, planned: Plan)
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_fails_its_trial_only(work: Work, planned: Plan) -> None:
     events: list[Event] = []
     killed: str | None = None

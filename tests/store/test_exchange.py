@@ -431,7 +431,7 @@ def made(prepared: Path, folder: Path, spec: str, statuses: list[str]) -> Store:
     return lab.store
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ours=STATUSES, theirs=STATUSES, spec=st.sampled_from([SPEC, LATER, SPEC.replace("seeds 0, 1", "seeds 1, 2")]))
 def test_whatever_two_stores_hold(
     prepared: Path, tmp_path_factory: pytest.TempPathFactory, ours: list[str], theirs: list[str], spec: str
