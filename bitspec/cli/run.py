@@ -44,7 +44,7 @@ def _not_nan(_context: click.Context, _option: click.Parameter, value: float | N
 @click.option("--keep-values", is_flag=True, help="Keep the trained values of every trial, however many they are.")
 @click.option(
     "--checkpoint-every",
-    type=click.FloatRange(0, 1e6),
+    type=click.FloatRange(0),
     callback=_not_nan,
     metavar="MINUTES",
     help="How often trials under way are saved, to go on from there.  [default: at the end of an epoch]",
