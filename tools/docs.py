@@ -19,12 +19,12 @@ from pathlib import Path
 import click
 
 import bitspec
-from bitspec import diagnostics
+from bitspec import diagnostics, vocabulary
 from bitspec.cli.main import COMMANDS, cli
-from bitspec.ir import check, patterns, selection, vocabulary
+from bitspec.ir import check, patterns, selection
 from bitspec.ir.schema import schema_text
 from bitspec.ir.settings import SETTINGS
-from bitspec.language import build, limits, load, recovery, syntax_errors, values, words
+from bitspec.language import build, limits, load, recovery, values, words
 from bitspec.parameters import conditions as matching
 from bitspec.parameters import hub, models, structure, summary
 from bitspec.parameters.roles import table as roles_table
@@ -175,7 +175,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "glue": _glue,
     "metrics": lambda: _words("metric", vocabulary.METRICS),
-    "keywords": lambda: f"{_codes(syntax_errors.KEYWORDS)}\n",
+    "keywords": lambda: f"{_codes(vocabulary.KEYWORDS)}\n",
     "limits": _limits,
     "options": _options,
 }

@@ -32,10 +32,10 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
     from bitspec.cli.progress import building
     from bitspec.cli.whole import replace
     from bitspec.diagnostics import BitspecError, Source, error, raise_errors
-    from bitspec.ir.vocabulary import ROLES
     from bitspec.language.load import analyse
     from bitspec.language.scaffold import leave_one_out
     from bitspec.parameters.cache import catalogue
+    from bitspec.vocabulary import ROLES
 
     if output is not None and output.exists() and not force:
         hint = "choose another name, or write over it with `--force`"
@@ -90,7 +90,7 @@ def _from(output: Path | None, model: str) -> str:
 
 
 def _name_from(output: Path | None) -> str:
-    from bitspec.language.syntax_errors import KEYWORDS
+    from bitspec.vocabulary import KEYWORDS
 
     stem = re.sub(r"\W", "_", output.stem) if output is not None else ""
     if stem in KEYWORDS:

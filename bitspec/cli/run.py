@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitspec.cli.options import study_options
+from bitspec.cli.runners import DEFAULT, RunnerCommand, taken
 from bitspec.diagnostics import counted
 
 if TYPE_CHECKING:
     from bitspec.cli.stopping import Stopping
     from bitspec.runners.execute import Outcome
-    from bitspec.runners.local import LocalRunner
     from bitspec.runners.planner import Division, Packing
-    from bitspec.runners.protocol import Pack
+    from bitspec.runners.protocol import Pack, Runner
     from bitspec.runners.request import Request
 
 #: Exit code when a trial failed; the others went on.
@@ -32,15 +32,16 @@ def _not_nan(_context: click.Context, _option: click.Parameter, value: float | N
     return value
 
 
-@click.command("run", epilog="Example: bitspec run specs/quickstart.bspec")
+@click.command("run", cls=RunnerCommand, epilog="Example: bitspec run specs/quickstart.bspec")
 @study_options
-@click.option("--device", metavar="DEVICE", help="cpu, cuda or cuda:1.  [default: the GPU, if there is one]")
 @click.option(
-    "--workers",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Processes that train at once.  [default: one a core where models are small and there is no GPU, else 1]",
+    "--runner",
+    default=DEFAULT,
+    show_default=True,
+    metavar="NAME",
+    help="What trains, with options of its own; `bitspec plugins` lists all that are installed.",
 )
+@click.option("--device", metavar="DEVICE", help="cpu, cuda or cuda:1.  [default: the GPU, if there is one]")
 @click.option("--keep-values", is_flag=True, help="Keep the trained values of every trial, however many they are.")
 @click.option(
     "--checkpoint-every",
@@ -52,8 +53,8 @@ def _not_nan(_context: click.Context, _option: click.Parameter, value: float | N
 @click.option("--fail-fast", is_flag=True, help="Stop as soon as a trial fails; what is under way is saved.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, as `bitspec plan` does.")
 def command(
+    runner: str,
     device: str | None,
-    workers: int | None,
     keep_values: bool,
     checkpoint_every: float | None,
     fail_fast: bool,
@@ -78,9 +79,10 @@ def command(
     from bitspec.cli.planned import print_plan
     from bitspec.cli.progress import fetching
     from bitspec.cli.stopping import Stopping
-    from bitspec.runners.local import LocalRunner
+    from bitspec.runners.plugged import runner as made
     from bitspec.runners.progress import duration
 
+    own = taken(options)
     save_every = None if checkpoint_every is None else 60 * checkpoint_every
     asked, diagnostics = request(**options, device=device, keep_values=keep_values, save_every=save_every)
     if not dry_run:
@@ -98,14 +100,14 @@ def command(
         asked.store.end(asked.begin(plan, command_line, warnings))
         click.echo(f"nothing to train: {_all(len(plan.done))} of {asked.study.name} finished before; {_where(asked)}")
         return 0
-    runner = LocalRunner(workers)
-    name = runner.device(asked.work)  # what is wrong is said before anything is put down
-    division, packing = asked.division(plan, device=name)
+    trains = made(runner, own)
+    device = trains.device(asked.work)  # what is wrong is said before anything is put down
+    division, packing = asked.division(plan, device=device)
     number, stopping = asked.begin(plan, command_line, warnings), Stopping()
     began = time.monotonic()
     try:
         with stopping.at_once():
-            outcome = _train(asked, division, packing, number, runner, stopping, fail_fast=fail_fast)
+            outcome = _train(asked, division, packing, number, trains, device, stopping, fail_fast=fail_fast)
     except KeyboardInterrupt:
         click.echo(f"\nstopped; what is finished is kept. To go on: {command_line}", err=True)
         return stopping.exit_code
@@ -126,7 +128,8 @@ def _train(
     division: Division,
     packing: Packing,
     number: int,
-    runner: LocalRunner,
+    runner: Runner,
+    device: str,
     stopping: Stopping,
     *,
     fail_fast: bool,
@@ -151,7 +154,7 @@ def _train(
             asked.store,
             run=number,
             packs=packs,
-            device=runner.device(asked.work),
+            device=device,
             report=watch,
             on_wait=watch.wait,
             on_gone=watch.leave,

@@ -15,8 +15,8 @@ from rich.text import Text
 from bitspec.api import Shown
 from bitspec.ir.cascade import given, resolve
 from bitspec.ir.study import Study
-from bitspec.ir.vocabulary import GLUE_LABELS, ROLES
 from bitspec.parameters.summary import StrategySummary, Summary
+from bitspec.vocabulary import GLUE_LABELS, ROLES
 
 #: Marks of a heatmap's cells: none, then one for each power of ten, from 1 to ten million and more.
 MARKS = "·▁▂▃▄▅▆▇█"

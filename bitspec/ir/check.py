@@ -11,7 +11,7 @@ from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, children, walk
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
-from bitspec.ir.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
+from bitspec.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
 
 #: Trials of the largest study; to plan as many takes a minute.
 MAX_TRIALS = 100_000

@@ -23,8 +23,8 @@ from bitspec.ir.selection import (
     Range,
     Value,
 )
-from bitspec.ir.vocabulary import ATTRIBUTES, KINDS, ROLES
 from bitspec.language.values import Bound, Node, Scope, value_of, whole_number, written
+from bitspec.vocabulary import ATTRIBUTES, KINDS, ROLES
 
 _NUMERIC = {"layer", "numel", "ndim"}
 _VOCABULARY = {"role": ROLES, "kind": KINDS}

@@ -31,9 +31,9 @@ from bitspec.ir.selection import (
     Where,
 )
 from bitspec.ir.study import PercentValue
-from bitspec.ir.vocabulary import SELECTIONS
 from bitspec.language.conditions import condition_of
 from bitspec.language.values import Bound, Node, Scope, inner_text, name_of, percent_of, value_of, variable, written
+from bitspec.vocabulary import SELECTIONS
 
 _DRAWS = ("rand", "rows", "cols", "rowcol")
 _EXAMPLES = {

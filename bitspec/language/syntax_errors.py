@@ -15,15 +15,10 @@ from lark import Token, UnexpectedToken
 from bitspec.diagnostics import Diagnostic, Note, Source, Span, closest, error, listed
 from bitspec.language.grammar import grammar
 from bitspec.language.mistakes import MISTAKES, Mistake
+from bitspec.vocabulary import KEYWORDS, STATEMENTS
 
 #: Keywords that start a statement, by token type.
-STARTERS = {
-    keyword.upper(): keyword
-    for keyword in (
-        "study", "use", "model", "task", "seeds", "train", "group", "strategy", "question", "expect", "reported", "for"
-    )
-}  # fmt: skip
-KEYWORDS = (*STARTERS.values(), "in", "where", "and", "or", "not", "of", "on")
+STARTERS = {keyword.upper(): keyword for keyword in STATEMENTS}
 
 
 _TOKEN_WORDS = {

@@ -26,10 +26,10 @@ from bitspec.ir.selection import (
     Top,
     Where,
 )
-from bitspec.ir.vocabulary import KINDS
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.conditions import Atom, Conditions, is_negated
 from bitspec.parameters.hints import Hints, predicate, value_atom, written, written_item
+from bitspec.vocabulary import KINDS
 
 #: A selection longer than this is not repeated in a message.
 MAX_QUOTE = 50

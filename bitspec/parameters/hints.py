@@ -9,9 +9,9 @@ import regex
 from bitspec.diagnostics import closest, listed
 from bitspec.ir.masks import Selected
 from bitspec.ir.selection import Attribute, Compares, IsIn, Item, Matches, Range, Value
-from bitspec.ir.vocabulary import KINDS, ROLES
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.conditions import Atom, Conditions, attribute_of, is_negated
+from bitspec.vocabulary import KINDS, ROLES
 
 #: Most values that a hint lists.
 MAX_LISTED = 6

@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bitspec.ir.base import Noun
-from bitspec.ir.vocabulary import ROLES
 from bitspec.parameters.catalogue import Kind
+from bitspec.vocabulary import ROLES
 
 
 def _known(paths: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from bitspec.parameters.files import is_pickled
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
 from bitspec.parameters.sampling import Values
-from bitspec.runners.protocol import KEPT, Pack, Stop, Work, never
+from bitspec.runners.protocol import KEPT, Known, Pack, Stop, Work, never
 from bitspec.runners.selections import Selections
 
 if TYPE_CHECKING:
@@ -249,9 +249,13 @@ class Bench:
         return encoded
 
 
-def run_pack(bench: Bench, pack: Pack, stop: Stop = never) -> Iterator[Event]:
-    """Train the trials of a pack together; whatever goes wrong becomes an event of each trial that it stops."""
+def run_pack(bench: Bench, pack: Pack, stop: Stop = never, known: Known | None = None) -> Iterator[Event]:
+    """Train the trials of a pack together; whatever goes wrong becomes an event of each trial that it stops.
+
+    `known` is what was found out for them; see `Packs.known`.
+    """
     waiting = [planned.key for planned in pack]
+    bench.selections.learn(known or {})
     try:
         for event in bench.run(pack, stop):
             if isinstance(event, Finished | Failed):

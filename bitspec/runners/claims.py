@@ -10,7 +10,7 @@ from typing import Final
 
 from bitspec.diagnostics import BitspecError
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan
-from bitspec.runners.protocol import Pack
+from bitspec.runners.protocol import Known, Pack
 from bitspec.store.leases import RENEWAL, Claim, Holder
 from bitspec.store.store import Store
 from bitspec.training import checkpoints
@@ -82,6 +82,10 @@ class Claims:
             self._has_waited = True
             self._on_wait(held)
         return None
+
+    def known(self, pack: Pack) -> Known:  # noqa: ARG002
+        """What the trials of a pack that was taken select by what others changed."""
+        return {}
 
     def _claim(self, packs: Sequence[Pack]) -> Claim:
         claim = self._store.claim(

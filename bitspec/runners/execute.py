@@ -11,7 +11,7 @@ from bitspec.ir.events import Event, Failed, Finished, NotSaved, Started
 from bitspec.ir.trials import Planned
 from bitspec.runners.claims import Claims
 from bitspec.runners.plan import Plan
-from bitspec.runners.protocol import Pack, Runner, Stop, Work, never
+from bitspec.runners.protocol import Pack, Stop, Trains, Work, never
 from bitspec.store.store import Store
 from bitspec.training import checkpoints
 
@@ -34,7 +34,7 @@ class Outcome:
 def execute(
     plan: Plan,
     work: Work,
-    runner: Runner,
+    runner: Trains,
     store: Store,
     *,
     run: int,

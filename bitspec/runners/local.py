@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
+from bitspec import plugins
 from bitspec.diagnostics import BitspecError
 from bitspec.ir.events import Event
 from bitspec.parameters.files import model_files
@@ -85,7 +86,7 @@ class LocalRunner:
         use_threads(self.threads(work) or before)
         try:
             for pack in handed_out(packs, stop):
-                yield from run_pack(bench, pack, stop)
+                yield from run_pack(bench, pack, stop, packs.known(pack))
         finally:
             use_threads(before)
 
@@ -94,6 +95,25 @@ class LocalRunner:
         if self._bench is None or self._bench.work != work:
             self._bench = Bench(work)
         return self._bench
+
+
+#: How it is registered.
+PLUGIN: Final = plugins.Runner(
+    surface=1,
+    summary="trains on this machine, in one process or several",
+    version="1",
+    make=LocalRunner,
+    options=(
+        plugins.Argument(
+            name="workers",
+            takes="whole",
+            least=1,
+            most=1024,
+            meaning="Processes that train at once.  "
+            "[default: one a core where models are small and there is no GPU, else 1]",
+        ),
+    ),
+)
 
 
 def _is_small(work: Work) -> bool:

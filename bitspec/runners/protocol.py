@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from bitspec.ir.events import Event
+from bitspec.ir.masks import Selected
 from bitspec.ir.study import Study
 from bitspec.ir.trials import Planned
 
+if TYPE_CHECKING:
+    from bitspec.runners.planner import Division, Packing
+
 #: Trials that are trained together.
 Pack: TypeAlias = tuple[Planned, ...]
+
+#: What a trial selects by what other trials changed: by its key, and then by the canonical text of the selection.
+Known: TypeAlias = Mapping[str, Mapping[str, Selected]]
 
 #: Whether a run is to come to its end: what is under way is saved after its step, and nothing else is begun.
 Stop: TypeAlias = Callable[[], bool]
@@ -68,6 +76,10 @@ class Packs(Protocol):
         """The next pack; None if there is none now, though one may come while `len` is not 0."""
         ...
 
+    def known(self, pack: Pack) -> Known:
+        """What was found out for the trials of a pack that was taken; it goes with the pack to where it is trained."""
+        ...
+
 
 class Queue:
     """Packs that are all there, in their order."""
@@ -87,6 +99,10 @@ class Queue:
         """The next pack; None if there are no more."""
         return self._waiting.popleft() if self._waiting else None
 
+    def known(self, pack: Pack) -> Known:  # noqa: ARG002 - they follow no others
+        """Nothing."""
+        return {}
+
 
 def handed_out(packs: Packs, stop: Stop = never) -> Iterator[Pack]:
     """One pack after the other, until there are no more or `stop` says so; it waits where there is none just now."""
@@ -98,10 +114,10 @@ def handed_out(packs: Packs, stop: Stop = never) -> Iterator[Pack]:
             yield pack
 
 
-class Runner(Protocol):
-    """Runs packs of trials, and tells events as they happen: for each trial Started … Finished, or Failed.
+class Trains(Protocol):
+    """Trains packs, and tells events as they happen: for each trial Started … Finished, or Failed.
 
-    A trial that fails does not stop the others.
+    A trial that fails does not stop the others. Nothing is stored here.
     """
 
     def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
@@ -109,5 +125,26 @@ class Runner(Protocol):
 
         Once `stop` says so, trials that are not finished end without an event. The caller may end it between two
         events, too: then nothing is saved.
+        """
+        ...
+
+
+class Runner(Trains, Protocol):
+    """What trains the packs of a study, and says where and in which packs it would."""
+
+    def device(self, work: Work) -> str:
+        """What provenance calls the device. Raises BitspecError if there is none: nothing is put down then."""
+        ...
+
+    def pack(
+        self,
+        work: Work,
+        division: Division,
+        packing: Packing,
+        on_measure: Callable[[], AbstractContextManager[None]],
+    ) -> tuple[Pack, ...]:
+        """The packs in which it best trains a division of a study's trials; `planner.choose` serves all runners.
+
+        What takes seconds is done inside the context that `on_measure` gives: it tells the user so.
         """
         ...

@@ -16,6 +16,7 @@ from bitspec.parameters.cache import catalogue
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.sampling import Values
 from bitspec.parameters.select import Selector
+from bitspec.runners.protocol import Known
 
 #: Gives the values of a model's tensors, by their names in its catalogue.
 ValuesOf: TypeAlias = Callable[[Model], Values]
@@ -33,6 +34,9 @@ class Selections:
         # One model at a time; trials come in the order of models and tasks.
         self.catalogue = lru_cache(1)(self._read_catalogue)
         self._selector = lru_cache(64)(self._make_selector)
+
+    def learn(self, known: Known) -> None:
+        """Take what was found out for trials: see `Packs.known`."""
 
     def select(self, planned: Planned) -> Selected:
         """What a trial's strategy selects.

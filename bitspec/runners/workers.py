@@ -121,7 +121,7 @@ class _Crew:
             if pack is not None:
                 worker.is_idle, worker.keys = False, {planned.key for planned in pack}
                 with contextlib.suppress(OSError):  # that it died is told by its end of the line
-                    worker.connection.send(pack)
+                    worker.connection.send((pack, packs.known(pack)))
             elif len(packs):
                 self._asked = time.monotonic()
 
@@ -216,5 +216,6 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
     with contextlib.suppress(EOFError, OSError):  # the parent is done with us
         while not stopped:
             connection.send(_Ready())
-            for event in run_pack(bench, connection.recv(), lambda: stopped):
+            pack, known = connection.recv()
+            for event in run_pack(bench, pack, lambda: stopped, known):
                 connection.send(event)

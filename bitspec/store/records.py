@@ -14,8 +14,8 @@ import numpy as np
 from bitspec.ir.events import Failed, Predictions, Result
 from bitspec.ir.study import Study
 from bitspec.ir.trials import Planned
-from bitspec.ir.vocabulary import BUILTIN_TASKS, GLUE
 from bitspec.store.provenance import Provenance
+from bitspec.vocabulary import BUILTIN_TASKS, GLUE
 
 
 @dataclass(frozen=True)

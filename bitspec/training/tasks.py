@@ -12,8 +12,6 @@ from typing import Final, Protocol, TypeAlias
 
 from bitspec.diagnostics import BitspecError, error, listed
 from bitspec.ir.study import Task, TaskData
-from bitspec.ir.vocabulary import BUILTIN_TASKS, METRICS
-from bitspec.ir.vocabulary import GLUE as MAIN_METRICS
 from bitspec.training import hub
 from bitspec.training.arrow import of_arrow
 from bitspec.training.examples import Examples, Split
@@ -22,6 +20,8 @@ from bitspec.training.glue import BUILTINS, GLUE, Glue, Layout
 from bitspec.training.labels import REGRESSION, check_spread, found_classes, given_classes, numbers, texts
 from bitspec.training.memory import Memory, state_of
 from bitspec.training.tables import Origin, Table
+from bitspec.vocabulary import BUILTIN_TASKS, METRICS
+from bitspec.vocabulary import GLUE as MAIN_METRICS
 
 #: Called with a task's name when its data has to be fetched, which happens inside the context that it returns.
 OnFetch: TypeAlias = Callable[[str], AbstractContextManager[None]]

@@ -11,8 +11,8 @@ import duckdb
 
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.study import Study
-from bitspec.ir.vocabulary import BUILTIN_TASKS, GLUE
 from bitspec.store.store import Store
+from bitspec.vocabulary import BUILTIN_TASKS, GLUE
 
 #: Roles of a layer's tensors.
 _ROLES: Final = ("q", "k", "v", "m1", "m2", "m3", "ln1", "ln2")

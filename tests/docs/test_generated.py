@@ -13,8 +13,7 @@ import pytest
 
 from bitspec.cli.main import COMMANDS, cli
 from bitspec.ir.settings import SETTINGS
-from bitspec.ir.vocabulary import ATTRIBUTES, BUILTIN_TASKS, GLUE, KINDS, METRICS, ROLES, SELECTIONS
-from bitspec.language.syntax_errors import KEYWORDS
+from bitspec.vocabulary import ATTRIBUTES, BUILTIN_TASKS, GLUE, KEYWORDS, KINDS, METRICS, ROLES, SELECTIONS
 from tests.docs.pages import blocks_of
 
 ROOT = Path(__file__).parent.parent.parent

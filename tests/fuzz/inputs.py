@@ -14,11 +14,10 @@ from hypothesis.extra.lark import from_lark
 from lark import Lark
 
 from bitspec.ir.settings import SETTINGS
-from bitspec.ir.vocabulary import ATTRIBUTES, FUNCTIONS, KINDS, ROLES, SELECTIONS
-from bitspec.language.syntax_errors import KEYWORDS
 from bitspec.query.functions import AGGREGATES, SCALARS
 from bitspec.query.syntax import KEYWORDS as QUERY_KEYWORDS
 from bitspec.store.views import VIEWS
+from bitspec.vocabulary import ATTRIBUTES, FUNCTIONS, KEYWORDS, KINDS, ROLES, SELECTIONS
 from tests.language.strategies import spec_texts
 from tests.query.queries import queries
 

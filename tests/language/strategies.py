@@ -10,7 +10,7 @@ from itertools import cycle
 
 from hypothesis import strategies as st
 
-from bitspec.ir.vocabulary import METRICS, ROLES, SELECTIONS
+from bitspec.vocabulary import METRICS, ROLES, SELECTIONS
 
 BREAK = "\n"
 TASKS = ("cola", "mrpc", "rte")

@@ -14,7 +14,8 @@ from bitspec.language.grammar import grammar
 from bitspec.language.load import analyse, loads
 from bitspec.language.mistakes import MISTAKES
 from bitspec.language.parser import parse
-from bitspec.language.syntax_errors import KEYWORDS, Place, _with_strategies, place_of
+from bitspec.language.syntax_errors import Place, _with_strategies, place_of
+from bitspec.vocabulary import KEYWORDS
 
 # Conflicts ----------------------------------------------------------------------------------------------
 

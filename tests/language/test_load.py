@@ -14,7 +14,7 @@ from bitspec.diagnostics import BitspecError, Source
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.selection import Base, Ref, walk
 from bitspec.language.load import MAX_BYTES, Analysis, analyse, analyse_file, load, loads
-from bitspec.language.syntax_errors import KEYWORDS
+from bitspec.vocabulary import KEYWORDS
 from tests.language.strategies import spec_texts
 
 

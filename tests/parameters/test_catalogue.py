@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from bitspec.ir.selection import Attribute, BaseName
-from bitspec.ir.vocabulary import ATTRIBUTES, KINDS, ROLES, SELECTIONS
 from bitspec.parameters.catalogue import Catalogue, Kind, Parameter
+from bitspec.vocabulary import ATTRIBUTES, KINDS, ROLES, SELECTIONS
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bitspec.ir.vocabulary import ROLES
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.roles import Table, digest, table
+from bitspec.vocabulary import ROLES
 
 #: role -> (tensors, entries) of the small configs, counted by hand from widths 8 (4), 16 and 30 words.
 BERT = {

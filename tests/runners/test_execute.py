@@ -18,7 +18,7 @@ from bitspec.ir.values import TrainedTensor, TrainedValues
 from bitspec.language.load import loads
 from bitspec.runners.execute import execute
 from bitspec.runners.plan import Plan
-from bitspec.runners.protocol import Pack, Packs, Queue, Runner, Stop, Work, handed_out, never
+from bitspec.runners.protocol import Pack, Packs, Queue, Stop, Trains, Work, handed_out, never
 from bitspec.store.provenance import Provenance
 from bitspec.store.store import Store
 from tests.store.conftest import SPEC, Lab, plan, result
@@ -64,7 +64,7 @@ class Actor:
             yield from self.told.get((cell.trial.strategy, cell.trial.seed)) or outcome(cell)
 
 
-def carried_out(kept: Lab, runner: Runner, spec: str = SPEC, **options: Any) -> tuple[Plan, Any]:
+def carried_out(kept: Lab, runner: Trains, spec: str = SPEC, **options: Any) -> tuple[Plan, Any]:
     """A plan of all that the store does not have, and what came of it."""
     cells = kept.begin(spec)
     found = Plan(tuple(cells), kept.store.statuses(), {}, {})

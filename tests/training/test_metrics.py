@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from bitspec.ir.vocabulary import METRICS
 from bitspec.training.examples import Examples, Split
 from bitspec.training.metrics import metric, scores
+from bitspec.vocabulary import METRICS
 
 steady = settings(deadline=None, max_examples=100)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bitspec.ir.study import Task
-from bitspec.ir.vocabulary import BUILTIN_TASKS, GLUE, GLUE_LABELS
 from bitspec.training import glue
 from bitspec.training.examples import Examples, Split
 from bitspec.training.tasks import builtin_folder, read_task, task_fingerprint
+from bitspec.vocabulary import BUILTIN_TASKS, GLUE, GLUE_LABELS
 from tests.training.made_glue import CLASSES, FOLDERS, files_of, rows_of, write_folder
 from tests.training.own_tasks import NOWHERE, refusal
 

@@ -1,4 +1,4 @@
-"""The words that a selection may use, each with a line that says what it means.
+"""The words of bitspec, each with a line that says what it means.
 
 Data only: the checker names the nearest word from these, the documentation prints them.
 """
@@ -6,6 +6,12 @@ Data only: the checker names the nearest word from these, the documentation prin
 from __future__ import annotations
 
 from typing import Final
+
+#: Words that begin a statement, and all that no name may be.
+STATEMENTS: Final = (
+    "study", "use", "model", "task", "seeds", "train", "group", "strategy", "question", "expect", "reported", "for"
+)  # fmt: skip
+KEYWORDS: Final = (*STATEMENTS, "in", "where", "and", "or", "not", "of", "on")
 
 #: What a parameter does in its model, in the order in which the answers list them.
 ROLES: Final[dict[str, str]] = {
@@ -95,4 +101,14 @@ METRICS: Final[dict[str, str]] = {
     "matthews": "Matthews correlation",
     "pearson": "Pearson correlation of a regression",
     "spearman": "Spearman rank correlation of a regression",
+}
+
+#: The charts that need no plugin.
+CHARTS: Final[dict[str, str]] = {
+    "heatmap": "how far each role moved in each layer",
+    "bars": "the score of each strategy",
+    "curves": "score and loss by epoch",
+    "scatter": "change against score",
+    "pareto": "score against the share of parameters",
+    "forest": "the differences that the study's questions are about",
 }

@@ -1,0 +1,308 @@
+"""The plugins that are installed: found by their entry points, loaded when asked for, and kept at arm's length.
+
+Only what is asked for by name is ever imported. A plugin that cannot be used is reported with its package, and stops
+nothing but what asked for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Final, TypeVar
+
+from bitspec.diagnostics import BitspecError, Diagnostic, Span, error, listed
+from bitspec.plugins import GROUPS, SURFACE, Argument, Chart, Kind, Metric, Plugin, Ranking, Refusal, Rule, Runner, Task
+from bitspec.vocabulary import BUILTIN_TASKS, CHARTS, FUNCTIONS, GLUE, KEYWORDS, METRICS, SELECTIONS
+
+#: The package whose plugins have no version of their own in keys: theirs is that of the numerics.
+OWN: Final = "bitspec"
+
+#: Seconds that a plugin may take to be imported, and to do what it is asked for.
+LOADING: Final = 20.0
+WORKING: Final = 300.0
+
+_CLASSES: Final[Mapping[Kind, type[Plugin]]] = {
+    "rule": Rule,
+    "ranking": Ranking,
+    "task": Task,
+    "metric": Metric,
+    "chart": Chart,
+    "runner": Runner,
+}
+
+#: Names that mean something already.
+_TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
+    "rule": frozenset({*SELECTIONS, *FUNCTIONS}),
+    "ranking": frozenset(),
+    "task": frozenset({*GLUE, *BUILTIN_TASKS}),
+    "metric": frozenset(METRICS),
+    "chart": frozenset(CHARTS),
+    "runner": frozenset(),
+}
+
+#: Names of arguments that every rule or ranking may have from bitspec.
+_COMMON: Final = frozenset({"per", "seed", "by"})
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_COMMAND_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+
+_Plugin = TypeVar("_Plugin", bound=Plugin)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A name that a package registers."""
+
+    kind: Kind
+    name: str
+    package: str
+    package_version: str
+    entry: EntryPoint
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it comes with bitspec."""
+        return self.package == OWN
+
+    def __str__(self) -> str:
+        return f"the {self.kind} `{self.name}` of {self.package} {self.package_version}"
+
+
+@cache
+def installed(kind: Kind) -> Mapping[str, tuple[Installed, ...]]:
+    """What is registered of a kind, by name; of a name that several packages register, bitspec's own first."""
+    found: dict[str, list[Installed]] = {}
+    for entry in entry_points(group=GROUPS[kind]):
+        package, version = (entry.dist.name, entry.dist.version) if entry.dist is not None else ("?", "?")
+        found.setdefault(entry.name, []).append(Installed(kind, entry.name, package, version, entry))
+    return {
+        name: tuple(sorted(them, key=lambda one: (not one.is_own, one.package))) for name, them in sorted(found.items())
+    }
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """All names that are registered of a kind, in order, those of broken plugins too."""
+    return tuple(installed(kind))
+
+
+def of_package(kind: Kind, name: str) -> Installed:
+    """Who registers a name. Raises KeyError if nobody does."""
+    return installed(kind)[name][0]
+
+
+def find(kind: type[_Plugin], name: str, span: Span | None = None) -> _Plugin:
+    """The plugin of a name, imported now if it was not before.
+
+    Raises KeyError if no package registers the name, and BitspecError, at `span`, if the plugin cannot be used.
+    """
+    one = of_package(kind.kind, name)
+    plugin, wrong = _loaded(one)
+    if wrong is not None:
+        raise BitspecError(wrong if span is None else _at(wrong, span))
+    assert isinstance(plugin, kind)
+    return plugin
+
+
+def faults(one: Installed) -> Diagnostic | None:
+    """What is wrong with a plugin, if anything: it is imported to see."""
+    return _loaded(one)[1]
+
+
+def version(kind: Kind, name: str) -> str | None:
+    """The version that a plugin says it has; None of bitspec's own, which goes with the numerics.
+
+    Raises BitspecError if it cannot be used.
+    """
+    one = of_package(kind, name)
+    return None if one.is_own else find(_CLASSES[kind], name).version
+
+
+def forget() -> None:
+    """Look anew at what is installed."""
+    installed.cache_clear()
+    _loaded.cache_clear()
+
+
+# Loading --------------------------------------------------------------------------------------------------
+
+
+@cache
+def _loaded(one: Installed) -> tuple[Plugin | None, Diagnostic | None]:
+    rivals = [other for other in installed(one.kind)[one.name] if other != one]
+    if one.name in _TAKEN[one.kind] and not one.is_own:
+        return None, _broken(
+            one, f"is not used: `{one.name}` is a word of bitspec's own", "ask its authors for another name"
+        )
+    if rivals and not one.is_own:
+        others = listed([f"{rival.package} {rival.package_version}" for rival in rivals], "and", quote="")
+        hint = f"uninstall all but one: `pip uninstall {one.package}`"
+        return None, _broken(one, f"is not used: {others} registers the same name", hint)
+    try:
+        with guarded(one, "be imported", LOADING):
+            plugin: object = one.entry.load()
+    except BitspecError as problem:
+        return None, problem.diagnostics[0]
+    wrong = _wrong_surface(one, plugin) or _wrong_form(one, plugin)
+    return (None, wrong) if wrong else (plugin, None)  # type: ignore[return-value] # its class was looked at
+
+
+def _wrong_surface(one: Installed, plugin: object) -> Diagnostic | None:
+    surface = getattr(plugin, "surface", None)
+    if surface is None or surface == SURFACE:
+        return None
+    what = "a newer bitspec" if isinstance(surface, int) and surface > SURFACE else "another bitspec"
+    behind = "bitspec" if what == "a newer bitspec" else one.package
+    return _broken(
+        one,
+        f"was built for {what}: for version {surface!r} of the surface for plugins, and this is version {SURFACE}",
+        f"update it: `pip install --upgrade {behind}`",
+    )
+
+
+def _wrong_form(one: Installed, plugin: object) -> Diagnostic | None:
+    expected = _CLASSES[one.kind]
+    hint = "tell its authors: docs/plugins.md says what a plugin has"
+    if not isinstance(plugin, expected):
+        what = plugin.__name__ if isinstance(plugin, type) else type(plugin).__name__
+        return _broken(one, f"is not a `bitspec.plugins.{expected.__name__}`, but a `{what}`", hint)
+    pattern = _COMMAND_NAME if one.kind in {"chart", "runner"} else _NAME
+    if not pattern.fullmatch(one.name) or one.name in KEYWORDS:
+        return _broken(one, "has a name that cannot be written where it would be used", hint)
+    if not isinstance(plugin.version, str) or not plugin.version.strip():
+        return _broken(one, f"has {plugin.version!r} for a version, which must be a text", hint)
+    wrong = _wrong_arguments(plugin)
+    return _broken(one, wrong, hint) if wrong else None
+
+
+def _wrong_arguments(plugin: Plugin) -> str | None:
+    given: tuple[Argument, ...] = getattr(plugin, "arguments", getattr(plugin, "options", ()))
+    seen: set[str] = set()
+    for argument in given:
+        if argument.name in seen or (argument.name in _COMMON and not isinstance(plugin, Runner)):
+            return f"has an argument `{argument.name}` twice"
+        if not _NAME.fullmatch(argument.name):
+            return f"has an argument with the name {argument.name!r}"
+        if argument.takes in {"flag", "text"} and not isinstance(plugin, Runner):
+            return f"has an argument `{argument.name}` that takes a {argument.takes}, which only runners can have"
+        if argument.takes == "strategy" and not isinstance(plugin, Ranking):
+            return f"has an argument `{argument.name}` that takes a strategy, which only rankings can have"
+        seen.add(argument.name)
+    strategies = sum(argument.takes == "strategy" for argument in given)
+    if isinstance(plugin, Ranking) and strategies != ("change" in plugin.needs):
+        return "needs a change and an argument that takes a strategy, or neither"
+    return None
+
+
+def _broken(one: Installed, why: str, help_: str) -> Diagnostic:
+    return error("broken-plugin", f"{one} {why}", help=help_)
+
+
+def _at(diagnostic: Diagnostic, span: Span) -> Diagnostic:
+    return error(diagnostic.code, diagnostic.message, span, help=diagnostic.help)
+
+
+# Arm's length -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def guarded(one: Installed, doing: str, seconds: float | None = WORKING, span: Span | None = None) -> Iterator[None]:
+    """Inside of it, a plugin does what it is asked for.
+
+    What it prints to the standard output goes to the standard error, with a word on whose it is. Raises BitspecError
+    at `span` for whatever it raises, and when it takes longer than `seconds`, if
+    that is given (seen in the main thread only).
+    """
+    if one.is_own:
+        yield
+        return
+    printed = _Printed(one)
+    try:
+        with contextlib.redirect_stdout(printed), _limited(seconds):
+            yield
+    except (BitspecError, KeyboardInterrupt):
+        raise
+    except _TooLong:
+        message = f"{one} took more than {seconds:g} seconds to {doing}, and was stopped"
+        raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from None
+    except Refusal as refusal:
+        raise BitspecError(error("refused", f"{one}: {refusal}", span, help=refusal.help)) from None
+    except (Exception, SystemExit) as problem:
+        message = f"{one} failed to {doing}: {_said(problem)}"
+        raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from problem
+    finally:
+        printed.close()
+
+
+def _tell(one: Installed) -> str:
+    return f"tell its authors, or do without it: `pip uninstall {one.package}`"
+
+
+def _said(problem: BaseException) -> str:
+    """An exception in one line, with the place where it was raised."""
+    said = " ".join(str(problem).split())[:300]
+    where = traceback.extract_tb(problem.__traceback__)
+    place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+    return f"{type(problem).__name__}{f': {said}' if said else ''}{place}"
+
+
+class _TooLong(BaseException):
+    """Raised in the midst of what takes too long; no `except Exception` of a plugin's holds it up."""
+
+
+@contextlib.contextmanager
+def _limited(seconds: float | None) -> Iterator[None]:
+    can_ring = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if seconds is None or not can_ring:
+        yield
+        return
+
+    def ring(_number: int, _frame: object) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class _Printed:
+    """Takes what a plugin prints to the standard output to the standard error, and says once whose it is."""
+
+    def __init__(self, one: Installed) -> None:
+        self._one = one
+        self._line = ""
+        self._is_told = False
+
+    def write(self, text: str) -> int:
+        """Print a text, line by line."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._print(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits but the beginning of a line."""
+
+    def close(self) -> None:
+        """Print what is left."""
+        if self._line:
+            self._print(self._line)
+        self._line = ""
+
+    def _print(self, line: str) -> None:
+        if not self._is_told:
+            sys.stderr.write(f"warning: {self._one} prints to the standard output, which is for results; it says:\n")
+        self._is_told = True
+        sys.stderr.write(f"  {line}\n")
