@@ -30,7 +30,7 @@ from bitspec.language.load import analyse_file, load, loads
 from bitspec.parameters.cache import catalogue
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.sampling import Values
-from bitspec.parameters.select import NeedsWeights, Selector
+from bitspec.parameters.select import NotKnown, Selector
 from bitspec.parameters.summary import Summary, summarise
 
 
@@ -127,16 +127,24 @@ def select(
 ) -> Selected:
     """The entries that a selection (in the language) picks in a model: a mask for each tensor it touches.
 
-    `values` gives a tensor's values by its name, for `topk`. Raises BitspecError if the selection is wrong.
+    `values` gives a tensor's values by its name, for rankings by magnitude. Raises BitspecError if it is wrong.
     """
     study = loads(f"group selection = {selection}", "<selection>")
     canonical = Canonical(study.selections)
     facts = model if isinstance(model, Catalogue) else catalogue(model)
-    selector = Selector(facts, seed, named=study.selections, canonical=canonical.text, values=values)
+    selector = Selector(
+        facts,
+        seed,
+        named=study.selections,
+        canonical=canonical.text,
+        source=lambda need, _by, _names: values if need == "weights" else None,
+    )
     try:
         return selector.select(study.selections["selection"])
-    except NeedsWeights as problem:
+    except NotKnown as problem:
         hint = "pass `values`, a function from a tensor's name to its values as a NumPy array"
+        if problem.need != "weights":
+            hint = "it is known once a study was run: `bitspec show` tells then what it selects"
         raise BitspecError(error("needs-weights", str(problem), problem.node.span, help=hint)) from None
 
 

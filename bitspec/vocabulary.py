@@ -49,13 +49,14 @@ SELECTIONS: Final[dict[str, str]] = {
     "weight": "every parameter that is not a bias",
 }
 
-#: What takes arguments: samples, a ranking, and the amount that is a selection's size.
+#: What takes arguments: samples, rankings, and the amount that is a selection's size.
 FUNCTIONS: Final[dict[str, str]] = {
     "rand": "a sample of single entries",
     "rows": "a sample of whole rows of matrices",
     "cols": "a sample of whole columns of matrices",
     "rowcol": "a sample of whole rows or columns, as a coin decides for each matrix",
     "topk": "the entries that rank highest",
+    "bottomk": "the entries that rank lowest",
     "size": "as many entries as a selection has",
 }
 

@@ -49,7 +49,7 @@ OUTSIDE: dict[str, set[str]] = {
     "api": {"pydantic"},
     "report": {"altair", "vl_convert", "scipy", "numpy", "pydantic", "rich"},
     "query": {"lark", "duckdb", "pydantic"},
-    "runners": {"rich", "pydantic"},
+    "runners": {"rich", "pydantic", "numpy"},
     "store": {"duckdb", "numpy", "safetensors", "pydantic"},
     "training": {
         "torch",
@@ -84,6 +84,7 @@ OUTSIDE: dict[str, set[str]] = {
 #: Where in a room a package may be imported, for those that do not belong everywhere in it.
 ONLY_IN = {
     ("ir", "numpy"): {"masks", "values"},
+    ("runners", "numpy"): {"changes", "selections"},
     ("parameters", "torch"): {"structure"},
     ("parameters", "transformers"): {"structure"},
     ("parameters", "huggingface_hub"): {"hub"},
@@ -104,6 +105,7 @@ OF_TORCH = {
         "course",
         "devices",
         "encoding",
+        "evidence",
         "flat",
         "layers",
         "layout",

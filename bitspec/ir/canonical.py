@@ -15,6 +15,7 @@ from typing import Literal
 from bitspec.ir.selection import (
     Amount,
     And,
+    Argument,
     Base,
     Compares,
     Condition,
@@ -28,7 +29,9 @@ from bitspec.ir.selection import (
     Not,
     Or,
     Percent,
+    PercentValue,
     Range,
+    Ranking,
     Ref,
     Selection,
     Share,
@@ -49,8 +52,10 @@ _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 class Canonical:
     """Canonical texts of selections over named groups and strategies. Names must exist and not run in circles."""
 
-    def __init__(self, selections: Mapping[str, Selection]) -> None:
+    def __init__(self, selections: Mapping[str, Selection], trainings: Mapping[str, str] | None = None) -> None:
         self._selections = selections
+        # What a strategy is trained with, beside what it selects: for rankings by what it changed.
+        self._trainings = trainings or {}
         # By identity, as comparing trees costs as much as writing them; the node is kept so that its id stays its own.
         self._known: dict[int, tuple[Selection, str]] = {}
         self._stands_for: dict[int, tuple[Selection, Selection]] = {}
@@ -72,12 +77,14 @@ class Canonical:
             case Where():
                 return self._where(selection)
             case Draw(rule=rule, of=of, amount=amount, per=per, seed=seed):
-                options = [f", per = {per}"] if per != "pool" else []
+                options = [f", {_argument(argument)}" for argument in selection.arguments]
+                options += [f", per = {per}"] if per != "pool" else []
                 options += [f", seed = {seed}"] if seed is not None else []
                 return _short(f"{rule}({self.text(of)}, {self._amount(amount)}{''.join(options)})")
             case Top(of=of, amount=amount, by=by, per=per):
                 option = f", per = {per}" if per != "pool" else ""
-                return _short(f"topk({self.text(of)}, {self._amount(amount)}, by = {by}{option})")
+                function = "bottomk" if selection.lowest else "topk"
+                return _short(f"{function}({self.text(of)}, {self._amount(amount)}, by = {self._ranking(by)}{option})")
             case Ref():
                 raise AssertionError("names are looked up before")
 
@@ -156,6 +163,18 @@ class Canonical:
         condition = And.model_construct(conditions=tuple(conditions))
         return _short(f"{_bracketed(self.text(inner))} where {condition_text(condition)}")
 
+    def _ranking(self, by: Ranking) -> str:
+        arguments = [_argument(argument) for argument in by.arguments]
+        if by.strategy is not None:
+            # By what is trained and with what, and not by the name.
+            training = self._trainings.get(by.strategy)
+            arguments = [
+                self.text(self._selections[by.strategy]),
+                *([f"trained = {training}"] if training else []),
+                *arguments,
+            ]
+        return f"{by.name}({', '.join(arguments)})" if arguments else by.name
+
     def _amount(self, amount: Amount) -> str:
         match amount:
             case Count(count=count):
@@ -166,6 +185,11 @@ class Canonical:
                 return f"size({self.text(of)})"
             case Share(percent=percent, of=of):
                 return f"{percent.normalize():f}% of {self.text(of)}"
+
+
+def _argument(argument: Argument) -> str:
+    value = argument.value
+    return f"{argument.name} = {f'{value.percent.normalize():f}%' if isinstance(value, PercentValue) else value}"
 
 
 def condition_text(condition: Condition) -> str:

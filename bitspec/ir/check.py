@@ -6,10 +6,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from math import prod
 from typing import TypeVar
 
-from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, Note, counted, did_you_mean, error, listed, warning
+from bitspec import plugins, registry
+from bitspec.diagnostics import (
+    MAX_DIAGNOSTICS,
+    BitspecError,
+    Diagnostic,
+    Note,
+    Span,
+    counted,
+    did_you_mean,
+    error,
+    listed,
+    warning,
+)
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
-from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, children, walk
+from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, Top, children, walk
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
 from bitspec.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
 
@@ -114,8 +126,10 @@ def _repeated(what: str, declared: Iterable[Declared]) -> Iterator[Diagnostic]:
 def _check_references(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
     uses: dict[str, list[Ref]] = {}
     for named in study.named:
-        refs = _refs(named.selection)
-        uses.setdefault(named.name, refs)
+        refs, trained = _refs(named.selection), _trained(named.selection)
+        uses.setdefault(named.name, refs + trained)
+        for ref in trained:
+            yield from _check_strategy_name(ref, study, broken)
         for ref in refs:
             if ref.name not in study.selections and not broken & {ref.name, "$"}:
                 yield _unknown_selection(ref, study)
@@ -127,10 +141,18 @@ def _refs(selection: Selection) -> list[Ref]:
     return [node for node in walk(selection) if isinstance(node, Ref)]
 
 
+def _trained(selection: Selection) -> list[Ref]:
+    """The strategies whose changes a selection ranks by, as if they were used where the ranking stands."""
+    rankings = [node.by for node in walk(selection) if isinstance(node, Top)]
+    return [Ref.model_construct(name=by.strategy, span=by.span) for by in rankings if by.strategy is not None]
+
+
 def _unknown_selection(ref: Ref, study: Study) -> Diagnostic:
     # Close names among ten thousand take a second each: names of another length are not close.
     names = [name for name in study.selections if abs(len(name) - len(ref.name)) <= 3]
     hint = did_you_mean(ref.name, [*names, *SELECTIONS])
+    if ref.name in registry.names("rule"):
+        hint = f"`{ref.name}` is a rule: it has arguments in parentheses"
     if hint is None:
         hint = f"declare it with `group {ref.name} = …`, or take one of {listed(SELECTIONS, 'and')}"
     return error("unknown-name", f"there is no group or strategy called `{ref.name}`", ref.span, help=hint)
@@ -183,19 +205,34 @@ def _too_deep(study: Study, uses: dict[str, list[Ref]]) -> Iterator[Diagnostic]:
 def _depth(selection: Selection, depths: dict[str, int]) -> int:
     if isinstance(selection, Ref):
         return depths.get(selection.name, 0)
-    return 1 + max((_depth(child, depths) for child in children(selection)), default=0)
+    trained = selection.by.strategy if isinstance(selection, Top) else None
+    return 1 + max([depths.get(trained or "", 0), *(_depth(child, depths) for child in children(selection))])
 
 
 def _check_tasks(study: Study) -> Iterator[Diagnostic]:
     for task in study.tasks:
-        if task.data is None and task.name not in GLUE and task.name not in BUILTIN_TASKS:
-            hint = did_you_mean(task.name, [*GLUE, *BUILTIN_TASKS])
+        if task.data is None and task.name in registry.names("task"):
+            yield from _check_plugin(plugins.Task, task.name, task.span)
+        elif task.data is None and task.name not in GLUE and task.name not in BUILTIN_TASKS:
+            hint = did_you_mean(task.name, [*GLUE, *BUILTIN_TASKS, *registry.names("task")])
             if hint is None:
                 hint = f"GLUE has {listed(GLUE, 'and')}; a task of your own has a block: `task {task.name} {{ … }}`"
             yield error("unknown-task", f"there is no task called `{task.name}`", task.span, help=hint)
         if task.data is not None and task.data.metric and task.data.metric not in METRICS:
-            hint = did_you_mean(task.data.metric, METRICS) or f"the metrics are {listed(METRICS, 'and')}"
-            yield error("unknown-metric", f"there is no metric called `{task.data.metric}`", task.data.span, help=hint)
+            metric = task.data.metric
+            if metric in registry.names("metric"):
+                yield from _check_plugin(plugins.Metric, metric, task.data.span)
+                continue
+            known = [*METRICS, *registry.names("metric")]
+            hint = did_you_mean(metric, known) or f"the metrics are {listed(known, 'and')}"
+            yield error("unknown-metric", f"there is no metric called `{metric}`", task.data.span, help=hint)
+
+
+def _check_plugin(kind: type[plugins.Plugin], name: str, span: Span) -> Iterator[Diagnostic]:
+    try:
+        registry.find(kind, name, span)
+    except BitspecError as problem:
+        yield from problem.diagnostics
 
 
 def _check_questions(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
@@ -221,7 +258,7 @@ def _check_expectation(expectation: Expectation, study: Study, broken: frozenset
         )
 
 
-def _check_strategy_name(name: Name, study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
+def _check_strategy_name(name: Name | Ref, study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
     if name.name in study.strategy_names or broken & {name.name, "$"}:
         return
     if name.name in study.selections:

@@ -256,3 +256,19 @@ def _overlapping(indices: Indices) -> Iterator[Indices]:
     # Chunks that share their ends, so that neighbours are compared across chunks too.
     for start in range(0, indices.size, CHUNK):
         yield indices[start : start + CHUNK + 1]
+
+
+def places(mask: Mask, shape: Shape) -> Indices:
+    """The flat positions that a mask picks in a tensor of this shape, in the order of its values."""
+    size = math.prod(shape)
+    match mask:
+        case Whole():
+            return np.arange(size, dtype=np.int64)
+        case Rows(indices=indices):
+            return (indices[:, None] * shape[1] + np.arange(shape[1])).reshape(-1)
+        case Cols(indices=indices):
+            return (np.arange(shape[0], dtype=np.int64)[:, None] * shape[1] + indices).reshape(-1)
+        case Entries(indices=indices):
+            return indices.copy()
+        case AllBut(indices=indices):
+            return complement(indices, size)

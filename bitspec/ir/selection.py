@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field, PlainSerializer, field_validator
 
 from bitspec.ir.base import Node
+from bitspec.plugins import Need
 
 #: Deepest nesting of a selection, through names too. It keeps every pass over one clear of Python's own limit.
 MAX_DEPTH = 100
@@ -178,29 +179,67 @@ class Difference(Node):
     right: Selection
 
 
-class Draw(Node):
-    """A random sample: `rand` draws single entries; `rows`, `cols` and `rowcol` draw whole lines.
+class PercentValue(Node):
+    """The value of a setting or of an argument that is given in percent."""
 
-    `per`: from the pool as a whole, or with a share of the amount for every tensor.
-    Keyed by `seed`, or by the trial's seed where it is None, and by the canonical form of this node.
+    percent: Percentage
+
+
+class Argument(Node):
+    """`eps = 1e-3` in the call of a rule or a ranking."""
+
+    name: str
+    value: int | float | PercentValue | str
+
+
+class Draw(Node):
+    """Some entries of a selection, as a rule picks them: `rand` draws single ones; `rows`, `cols` and `rowcol` lines.
+
+    `per`: from the pool as a whole, or with a share of the amount for every tensor. `arguments` are the rule's own, in
+    the order of their names, those that have their defaults left out. A rule that `is_random` is keyed by `seed`, or by
+    the trial's seed where it is None, and by the canonical form of this node.
     """
 
     type: Literal["draw"] = "draw"
-    rule: Literal["rand", "rows", "cols", "rowcol"]
+    rule: str
     of: Selection
     amount: Amount
+    arguments: tuple[Argument, ...] = ()
     per: Literal["pool", "tensor"] = "pool"
     seed: int | None = None
+    is_random: bool = True
+
+
+class Ranking(Node):
+    """By what entries rank: `magnitude`, `gradient`, `fisher`, or `change(bitfit)`, by what that `strategy` changed.
+
+    `arguments` are the ranking's own, as those of a rule; `needs` is what it looks at.
+    """
+
+    name: str
+    strategy: str | None = None
+    arguments: tuple[Argument, ...] = ()
+    needs: tuple[Need, ...] = ("weights",)
 
 
 class Top(Node):
-    """`topk(bias, 0.04%, by = magnitude)`: the entries that rank highest; ties go to the first in name order."""
+    """`topk(bias, 0.04%, by = magnitude)`: the entries that rank highest, or with `lowest` those that rank lowest.
+
+    Of equals, the first in order of name and place.
+    """
 
     type: Literal["top"] = "top"
     of: Selection
     amount: Amount
-    by: Literal["magnitude"] = "magnitude"
+    by: Ranking = Ranking(name="magnitude")
     per: Literal["pool", "tensor"] = "pool"
+    lowest: bool = False
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _by_its_name(cls, by: Any) -> Any:
+        # As studies had it that were kept before there were other rankings.
+        return {"name": by} if isinstance(by, str) else by
 
 
 Selection: TypeAlias = Annotated[
@@ -255,10 +294,25 @@ def conditions(condition: Condition) -> Iterator[Matches | Compares | IsIn]:
 
 
 def is_random(selection: Selection, named: Mapping[str, Selection]) -> bool:
-    """Whether the entries depend on the trial's seed."""
-    return any(isinstance(node, Draw) and node.seed is None for node in walk(selection, named))
+    """Whether the entries depend on the trial's seed: by a draw, or by what is trained or is about to be."""
+    return any(
+        (isinstance(node, Draw) and node.is_random and node.seed is None)
+        or (isinstance(node, Top) and not set(node.by.needs) <= {"weights"})
+        for node in walk(selection, named)
+    )
 
 
 def is_ranked(selection: Selection, named: Mapping[str, Selection]) -> bool:
-    """Whether the entries depend on the model's weights."""
+    """Whether the entries depend on more than the model's structure: on its weights, or on data."""
     return any(isinstance(node, Top) for node in walk(selection, named))
+
+
+def needs(selection: Selection, named: Mapping[str, Selection]) -> frozenset[Need]:
+    """What the rankings in a selection look at."""
+    return frozenset(need for node in walk(selection, named) if isinstance(node, Top) for need in node.by.needs)
+
+
+def follows(selection: Selection, named: Mapping[str, Selection]) -> tuple[str, ...]:
+    """The strategies whose changes decide what a selection picks, each once."""
+    found = (node.by.strategy for node in walk(selection, named) if isinstance(node, Top))
+    return tuple(dict.fromkeys(name for name in found if name is not None))

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from bitspec.diagnostics import Diagnostic, did_you_mean, error, listed
 from bitspec.ir.base import Noun
-from bitspec.ir.study import PercentValue, Setting
+from bitspec.ir.selection import PercentValue
+from bitspec.ir.study import Setting
 
 
 def written_number(number: float) -> str:

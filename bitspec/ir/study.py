@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from bitspec.ir.base import Node
-from bitspec.ir.selection import Percentage, Selection
+from bitspec.ir.selection import PercentValue, Selection
 
 
 class Name(Node):
@@ -40,12 +40,6 @@ class Task(Node):
 
     name: str
     data: TaskData | None = None
-
-
-class PercentValue(Node):
-    """A setting given in percent."""
-
-    percent: Percentage
 
 
 class Setting(Node):

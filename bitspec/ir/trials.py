@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
+from bitspec import plugins, registry
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import given, resolve
+from bitspec.ir.selection import Draw, Selection, Top, follows, walk
 from bitspec.ir.settings import Settings
 from bitspec.ir.study import Model, Study, Task
+from bitspec.plugins import Kind
 
 #: A new one whenever the same trial would come out with other numbers.
 NUMERICS_VERSION = 2
@@ -21,6 +25,8 @@ class Trial(Noun):
     """One training run: model × task × selection × seed × settings.
 
     `strategy` is the name under which this study runs it; `selection` is the canonical text, which is what counts.
+    `after` are the trials whose changes decide what it selects: they are trained first. `versions` are those of the
+    plugins that influence it, such as `rule block`.
     """
 
     model: Model
@@ -29,6 +35,22 @@ class Trial(Noun):
     selection: str
     seed: int
     settings: Settings
+    after: tuple[Trial, ...] = ()
+    versions: Mapping[str, str] = {}
+
+    @property
+    def stage(self) -> int:
+        """How many trials must be trained before it, one after the other."""
+        return 1 + max((trial.stage for trial in self.after), default=-1)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Trial:
+        """The same with some settings in the place of its own, and of those that it follows."""
+        return self.model_copy(
+            update={
+                "settings": self.settings.model_copy(update=dict(settings)),
+                "after": tuple(trial.with_settings(settings) for trial in self.after),
+            }
+        )
 
     def key(self, model_fingerprint: str, data_fingerprint: str) -> str:
         """The sha256, in hex, of all that the trial's numbers depend on.
@@ -36,11 +58,17 @@ class Trial(Noun):
         Names, labels, comments and order are not in it, nor are device, runner and pack: they are provenance. The
         fingerprints stand for the model's weights and the task's examples, wherever they were read from.
         """
-        return _sha256(self._content(model_fingerprint, data_fingerprint) | {"seed": self.seed})
+        content = self._content(model_fingerprint, data_fingerprint) | {"seed": self.seed}
+        if self.after:
+            content["after"] = [trial.key(model_fingerprint, data_fingerprint) for trial in self.after]
+        return _sha256(content)
 
     def variant(self, model_fingerprint: str, data_fingerprint: str) -> str:
         """The same without the seed: trials of one variant are repetitions of each other."""
-        return _sha256(self._content(model_fingerprint, data_fingerprint))
+        content = self._content(model_fingerprint, data_fingerprint)
+        if self.after:
+            content["after"] = [trial.variant(model_fingerprint, data_fingerprint) for trial in self.after]
+        return _sha256(content)
 
     def _content(self, model_fingerprint: str, data_fingerprint: str) -> dict[str, Any]:
         return {
@@ -52,6 +80,7 @@ class Trial(Noun):
             else self.task.name,
             "selection": self.selection,
             "settings": self.settings.model_dump(mode="json"),
+            **({"plugins": dict(self.versions)} if self.versions else {}),
         }
 
 
@@ -59,7 +88,7 @@ class Planned(Noun):
     """A trial in its place in a study: the cell model × task × strategy × seed that it fills.
 
     Several cells may have one key: it is trained once. `title` is what reports call the strategy, `position` its
-    place in the spec.
+    place in the spec. `follows` has the keys of the trials that it is trained after, by their strategies.
     """
 
     trial: Trial
@@ -67,6 +96,7 @@ class Planned(Noun):
     variant: str
     title: str
     position: int
+    follows: Mapping[str, str] = {}
 
 
 def _sha256(content: Mapping[str, Any]) -> str:
@@ -76,19 +106,81 @@ def _sha256(content: Mapping[str, Any]) -> str:
 
 def trials(study: Study) -> Iterator[Trial]:
     """Every trial of a study: models, tasks, strategies and seeds in their order. It must have passed its check."""
-    canonical = Canonical(study.selections)
-    selections: Mapping[str, str] = {strategy.name: canonical.text(strategy.selection) for strategy in study.strategies}
+    follow, versions = followed(study), _versions(study)
     blocks = given(study)
+    # What is trained first is made first.
+    order = list(TopologicalSorter(follow).static_order())
     for model in study.models:
         for task in study.tasks:
-            for name, selection in selections.items():
-                settings = resolve(study, name, task.name, blocks)
+            canonical = canonical_for(study, task)
+            own = _versions_of_task(task)
+            settings = {name: resolve(study, name, task.name, blocks) for name in follow}
+            texts = {strategy.name: canonical.text(strategy.selection) for strategy in study.strategies}
+            made: dict[tuple[str, int], Trial] = {}
+            for name in order:
                 for seed in study.seeds:
-                    yield Trial(
+                    made[name, seed] = Trial(
                         model=model,
                         task=task,
                         strategy=name,
-                        selection=selection,
+                        selection=texts[name],
                         seed=seed,
-                        settings=settings,
+                        settings=settings[name],
+                        after=tuple(made[other, seed] for other in follow[name]),
+                        versions=own | versions[name],
                     )
+            yield from (made[name, seed] for name in follow for seed in study.seeds)
+
+
+def followed(study: Study) -> dict[str, tuple[str, ...]]:
+    """Of every strategy, the strategies whose changes decide what it selects: they are trained before it."""
+    nodes = (node for named in study.named for node in walk(named.selection))
+    if not any(isinstance(node, Top) and node.by.strategy is not None for node in nodes):
+        return {strategy.name: () for strategy in study.strategies}
+    return {strategy.name: follows(strategy.selection, study.selections) for strategy in study.strategies}
+
+
+def canonical_for(study: Study, task: Task) -> Canonical:
+    """The canonical texts of a study's selections on a task.
+
+    They depend on the task only where a selection ranks by what a strategy changed: then, on its settings there.
+    """
+    trained = {name for names in followed(study).values() for name in names}
+    blocks = given(study) if trained else {}
+    settings = {name: resolve(study, name, task.name, blocks).model_dump(mode="json") for name in trained}
+    return Canonical(study.selections, {name: f"sha256:{_sha256(content)}" for name, content in settings.items()})
+
+
+def _versions(study: Study) -> dict[str, dict[str, str]]:
+    """The versions of all plugins in each strategy's selection; bitspec's own go with the version of the numerics."""
+
+    def of_node(node: Selection) -> dict[str, str]:
+        if isinstance(node, Draw):
+            return _version("rule", node.rule)
+        return _version("ranking", node.by.name) if isinstance(node, Top) else {}
+
+    if not any(of_node(node) for named in study.named for node in walk(named.selection)):
+        return {strategy.name: {} for strategy in study.strategies}
+    return {
+        strategy.name: {
+            name: version
+            for node in walk(strategy.selection, study.selections)
+            for name, version in of_node(node).items()
+        }
+        for strategy in study.strategies
+    }
+
+
+def _versions_of_task(task: Task) -> dict[str, str]:
+    if task.data is not None:
+        return _version("metric", task.data.metric)
+    found = _version("task", task.name)
+    return found | _version("metric", registry.find(plugins.Task, task.name).metric) if found else {}
+
+
+def _version(kind: Kind, name: str) -> dict[str, str]:
+    try:
+        version = registry.version(kind, name)
+    except KeyError:  # no plugin
+        return {}
+    return {} if version is None else {f"{kind} {name}": version}

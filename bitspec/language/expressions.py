@@ -7,11 +7,12 @@ Nodes are made with `model_construct`: everything is checked here, once, with be
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import cast
 
 from lark import Token, Tree
 
-from bitspec.diagnostics import Span, did_you_mean, listed
+from bitspec import plugins, registry
+from bitspec.diagnostics import Span
 from bitspec.ir.selection import (
     MAX_DEPTH,
     Amount,
@@ -22,6 +23,7 @@ from bitspec.ir.selection import (
     Draw,
     Intersection,
     Percent,
+    PercentValue,
     Ref,
     Selection,
     Share,
@@ -30,23 +32,26 @@ from bitspec.ir.selection import (
     Union,
     Where,
 )
-from bitspec.ir.study import PercentValue
+from bitspec.language.arguments import (
+    RANKED,
+    Given,
+    arguments_in,
+    given,
+    operand_value,
+    per_of,
+    ranking_of,
+    rule_of,
+    seed_of,
+    values_of,
+)
 from bitspec.language.conditions import condition_of
 from bitspec.language.values import Bound, Node, Scope, inner_text, name_of, percent_of, value_of, variable, written
-from bitspec.vocabulary import SELECTIONS
+from bitspec.vocabulary import FUNCTIONS, SELECTIONS
 
-_DRAWS = ("rand", "rows", "cols", "rowcol")
 _EXAMPLES = {
-    "rand": "rand(bias, 0.04%)",
-    "rows": "rows(matrix, 0.1%)",
-    "cols": "cols(matrix, 0.1%)",
-    "rowcol": "rowcol(matrix, size(bias))",
     "topk": "topk(bias, 1000, by = magnitude)",
+    "bottomk": "bottomk(bias, 1000, by = magnitude)",
     "size": "rand(all, size(bias))",
-}
-_OPTIONS = {
-    **dict.fromkeys(_DRAWS, ("per", "seed")),
-    "topk": ("by", "per"),
 }
 
 
@@ -137,13 +142,10 @@ def _name(node: Tree[Token], scope: Scope, _depth: int) -> Selection:
         return _stand_in(span)
     if value in SELECTIONS:
         return Base.model_construct(name=cast("BaseName", value), span=span)
-    if value in _EXAMPLES:
-        scope.wrong(
-            "missing-argument",
-            f"`{value}` needs arguments in parentheses",
-            node,
-            f"write for example `{_EXAMPLES[value]}`",
-        )
+    if value in FUNCTIONS:
+        example = _EXAMPLES.get(value) or registry.find(plugins.Rule, value).example
+        message = f"`{value}` needs arguments in parentheses"
+        scope.wrong("missing-argument", message, node, f"write for example `{example}`")
         return _stand_in(span)
     return Ref.model_construct(name=value, span=span)
 
@@ -160,111 +162,58 @@ def _call(node: Tree[Token], scope: Scope, depth: int) -> Selection:
             "write `rand(all, size(bias))`",
         )
         return _stand_in(span)
-    if function not in _OPTIONS:
-        hint = did_you_mean(function, _OPTIONS)
-        if function in SELECTIONS:
-            hint = f"`{function}` takes no arguments; restrict it with `{function} where …`"
-        scope.wrong(
-            "unknown-function",
-            f"there is no function called `{function}`",
-            token,
-            hint or f"there are {listed(_OPTIONS, 'and')}",
-        )
+    if function in SELECTIONS:
+        hint = f"`{function}` takes no arguments; restrict it with `{function} where …`"
+        scope.wrong("unknown-function", f"there is no function called `{function}`", token, hint)
         return _stand_in(span)
-    positional: list[Node] = []
-    options: dict[str, tuple[Token, Node]] = {}
-    for argument in _arguments(node):
-        key, operand = cast("tuple[Token | None, Node]", argument.children)
-        if key is None:
-            positional.append(operand)
-        elif str(key) not in _OPTIONS[function]:
-            hint = did_you_mean(key, _OPTIONS[function]) or f"it takes {listed(_OPTIONS[function], 'and')}"
-            scope.wrong("unknown-argument", f"`{function}` has no argument called `{key}`", key, hint)
-        elif str(key) in options:
-            scope.wrong("repeated", f"`{key}` is given twice", key, "take one of them away")
-        else:
-            options[str(key)] = (key, operand)
-    if len(positional) != 2:
-        missing = None
-        if len(positional) < 2:
-            lone = positional[0] if positional else None
-            missing = (
-                "a selection and an amount"
-                if lone is None
-                else "a selection first"
-                if _is_amount(lone)
-                else "an amount"
-            )
-        message = (
-            f"`{function}` needs {missing}" if missing else f"`{function}` takes a selection and an amount, no more"
+    if function in RANKED:
+        found = given(node, function, ("by", "per"), scope)
+        operands = _operands(found, function, _EXAMPLES[function], token, scope, depth)
+        if operands is None:
+            return _stand_in(span)
+        return Top.model_construct(
+            of=operands[0],
+            amount=operands[1],
+            by=ranking_of(found.named.get("by"), scope),
+            per=per_of(found.named.get("per"), scope),
+            lowest=function == "bottomk",
+            span=span,
         )
-        where = positional[2] if len(positional) > 2 else token
-        scope.wrong(
-            "missing-argument" if missing else "extra-argument",
-            message,
-            where,
-            f"write for example `{_EXAMPLES[function]}`",
-        )
+    rule = rule_of(token, scope, RANKED)
+    if rule is None:
         return _stand_in(span)
-    inner = _pool(positional[0], function, scope, depth)
-    amount = amount_of(positional[1], function, scope, depth)
-    per = _choice(options.get("per"), "per", ("pool", "tensor"), scope)
-    if function == "topk":
-        _choice(options.get("by"), "by", ("magnitude",), scope)
-        return Top.model_construct(of=inner, amount=amount, per=_per(per), span=span)
-    seed = None
-    if "seed" in options:
-        seed = _seed(options["seed"][1], scope)
+    names = [argument.name for argument in rule.arguments]
+    names += ["per"] * rule.has_shares + ["seed"] * rule.is_random
+    found = given(node, function, names, scope)
+    operands = _operands(found, function, rule.example, token, scope, depth)
+    if operands is None:
+        return _stand_in(span)
     return Draw.model_construct(
-        rule=cast("Literal['rand', 'rows', 'cols', 'rowcol']", function),
-        of=inner,
-        amount=amount,
-        per=_per(per),
-        seed=seed,
+        rule=function,
+        of=operands[0],
+        amount=operands[1],
+        arguments=tuple(values_of(rule.arguments, found, function, node, scope)),
+        per=per_of(found.named.get("per"), scope),
+        seed=seed_of(found.named.get("seed"), scope),
+        is_random=rule.is_random,
         span=span,
     )
 
 
-def _arguments(node: Tree[Token]) -> list[Tree[Token]]:
-    # An empty pair of brackets holds one placeholder.
-    return [child for child in node.children[1:] if isinstance(child, Tree)]
-
-
-def _per(choice: str | None) -> Literal["pool", "tensor"]:
-    return "tensor" if choice == "tensor" else "pool"
-
-
-def _seed(node: Node, scope: Scope) -> int | None:
-    is_value = isinstance(node, Tree) and node.data in {"number", "percent"}
-    value = value_of(node, scope) if is_value else _operand_value(node, scope)
-    if isinstance(value, int) and value >= 0:
-        return value
-    scope.wrong("whole-number", "`seed` must be a whole number, 0 or above", node, "write for example `seed = 7`")
-    return None
-
-
-def _operand_value(node: Node, scope: Scope) -> Bound | None:
-    """The value of an operand that the grammar takes for a selection: a name, perhaps a loop's."""
-    if isinstance(node, Tree) and node.data == "name":
-        return (
-            variable(cast("Token", node.children[0]), scope) if "$" in str(node.children[0]) else str(node.children[0])
-        )
-    return None
-
-
-def _choice(option: tuple[Token, Node] | None, key: str, choices: tuple[str, ...], scope: Scope) -> str | None:
-    if option is None:
+def _operands(
+    found: Given, function: str, example: str, token: Token, scope: Scope, depth: int
+) -> tuple[Selection, Amount] | None:
+    """The selection and the amount of a call, which stand first and without names."""
+    positional = found.positional
+    if len(positional) == 2:
+        return _pool(positional[0], function, example, scope, depth), amount_of(positional[1], function, scope, depth)
+    if len(positional) > 2:
+        message = f"`{function}` takes a selection and an amount, no more"
+        scope.wrong("extra-argument", message, positional[2], f"write for example `{example}`")
         return None
-    value = _operand_value(option[1], scope)
-    if isinstance(value, str) and value in choices:
-        return value
-    shown = value if isinstance(value, str) else inner_text(option[1])
-    scope.wrong(
-        "bad-argument",
-        f"`{key}` cannot be `{shown}`",
-        option[1],
-        (did_you_mean(shown, choices) or f"it is {listed(choices)}"),
-    )
+    lone = positional[0] if positional else None
+    missing = "a selection and an amount" if lone is None else "a selection first" if _is_amount(lone) else "an amount"
+    scope.wrong("missing-argument", f"`{function}` needs {missing}", token, f"write for example `{example}`")
     return None
 
 
@@ -272,13 +221,13 @@ def _is_amount(node: Node) -> bool:
     return isinstance(node, Tree) and node.data in {"number", "percent", "share"}
 
 
-def _pool(node: Node, function: str, scope: Scope, depth: int) -> Selection:
+def _pool(node: Node, function: str, example: str, scope: Scope, depth: int) -> Selection:
     if _is_amount(node):
         scope.wrong(
             "bad-argument",
             f"`{function}` takes the selection first, then the amount",
             node,
-            f"write for example `{_EXAMPLES[function]}`",
+            f"write for example `{example}`",
         )
         return _stand_in(scope.span(node))
     return selection_of(node, scope, depth + 1)
@@ -300,7 +249,7 @@ def amount_of(node: Node, function: str, scope: Scope, depth: int) -> Amount:
     if node.data in {"number", "percent"}:
         value = value_of(node, scope)
     elif node.data == "name" and "$" in str(node.children[0]):
-        value = _operand_value(node, scope)
+        value = operand_value(node, scope)
     else:
         value = inner_text(node)
     if isinstance(value, str):
@@ -321,7 +270,7 @@ def amount_of(node: Node, function: str, scope: Scope, depth: int) -> Amount:
 
 def _size(node: Tree[Token], scope: Scope, depth: int) -> Amount:
     span = scope.span(node)
-    arguments = _arguments(node)
+    arguments = arguments_in(node)
     named, inner = cast("tuple[Token | None, Node]", arguments[0].children) if arguments else (None, None)
     if len(arguments) != 1 or named is not None or inner is None:
         scope.wrong("missing-argument", "`size` takes one selection", node, "write `size(bias)`")

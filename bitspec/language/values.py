@@ -12,7 +12,8 @@ from typing import TypeAlias
 from lark import Token, Tree
 
 from bitspec.diagnostics import MAX_DIAGNOSTICS, Diagnostic, Note, Source, Span, did_you_mean, error
-from bitspec.ir.study import Name, PercentValue
+from bitspec.ir.selection import PercentValue
+from bitspec.ir.study import Name
 
 #: What a loop's name can stand for: a name, a text, a number or a percentage.
 Bound: TypeAlias = str | int | float | PercentValue

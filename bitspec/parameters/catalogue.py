@@ -97,6 +97,11 @@ class Catalogue(Noun):
     def __contains__(self, name: object) -> bool:
         return name in self.by_name
 
+    @cached_property
+    def transposed(self) -> frozenset[str]:
+        """Names of the matrices that are stored as (in, out)."""
+        return frozenset(parameter.name for parameter in self.parameters if parameter.transposed)
+
     def full_name(self, parameter: Parameter) -> str:
         """A parameter's name in the whole model."""
         return f"{self.prefix}.{parameter.name}" if self.prefix else parameter.name

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from bitspec.diagnostics import Diagnostic, Span, error, listed, warning
-from bitspec.ir.masks import Selected, Whole
+from bitspec.ir.masks import Selected, Shape, Whole
 from bitspec.ir.selection import (
     Amount,
     And,
@@ -26,9 +28,11 @@ from bitspec.ir.selection import (
     Top,
     Where,
 )
+from bitspec.parameters.algebra import difference
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.conditions import Atom, Conditions, is_negated
 from bitspec.parameters.hints import Hints, predicate, value_atom, written, written_item
+from bitspec.parameters.rules import LINES
 from bitspec.vocabulary import KINDS
 
 #: A selection longer than this is not repeated in a message.
@@ -42,8 +46,6 @@ _PLURALS = {
     "embedding": "embeddings",
     "weight": "weights",
 }
-
-_LINES = {"rows": "row", "cols": "column", "rowcol": "row or column"}
 
 
 class Complaints:
@@ -116,7 +118,10 @@ class Complaints:
 
     def no_line(self, node: Draw, amount: int, tensors: int, shortest: int) -> Diagnostic:
         """Not even the shortest line fits into an amount, or into any tensor's share of it."""
-        line = _LINES[node.rule]
+        line = LINES.get(node.rule)
+        if line is None:
+            message = f"`{node.rule}` finds nothing to select for {_entries(amount)}"
+            return error("amount-zero", message, node.span, help="ask for more")
         if node.per == "pool":
             message = f"no {line} fits into {_entries(amount)}: the shortest has {shortest:,}"
             return error("amount-zero", message, node.amount.span, help=f"ask for {shortest:,} or more")
@@ -150,6 +155,30 @@ class Complaints:
         message = f"`{node.rule}` takes lines of whole matrices, but {has}"
         hint = "draw lines of the whole matrices, and combine what was drawn afterwards"
         return error("not-lines", message, node.of.span, help=hint)
+
+    def misdrawn(
+        self, node: Draw, who: str, taken: object, pool: Selected, amount: int, *, is_exact: bool
+    ) -> Diagnostic | None:
+        """What is wrong with what the rule of a plugin returned, if anything."""
+        if not isinstance(taken, Selected):
+            why = f"returned a `{type(taken).__name__}`, and no `Selected`"
+        elif difference(taken, pool):
+            why = "returned entries that the selection does not have"
+        elif taken.count > amount or (is_exact and taken.count != amount):
+            why = f"returned {_entries(taken.count)}, and was asked for {amount:,}"
+        else:
+            return None
+        return error("broken-plugin", f"{who} {why}", node.span, help="tell its authors")
+
+    def misranked(self, node: Top, who: str, found: object, shape: Shape) -> Diagnostic | None:
+        """What is wrong with the scores that the ranking of a plugin returned, if anything."""
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub":
+            why = f"returned a `{type(found).__name__}`, and no array of numbers"
+        elif found.shape != shape:
+            why = f"returned scores of shape {found.shape} for a tensor of shape {shape}"
+        else:
+            return None
+        return error("broken-plugin", f"{who} {why}", node.by.span, help="tell its authors")
 
     def _amount(self, amount: Amount) -> str:
         match amount:

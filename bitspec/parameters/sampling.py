@@ -65,17 +65,17 @@ def draw_lines(
     return Selected({name: mask for name, mask in masks.items() if mask is not None}, pool.shapes)
 
 
-def topk(pool: Selected, amount: int, per: Per, values: Values) -> Selected:
-    """Exactly `amount` entries: those of largest magnitude; of equals, the first in order of name and place.
+def topk(pool: Selected, amount: int, per: Per, scores: Values) -> Selected:
+    """Exactly `amount` entries: those of the highest scores; of equals, the first in order of name and place.
 
     Per tensor, each tensor has its share by its number of entries in the pool; where parts are equal the
-    first tensors have more. A value that is not a number ranks last.
+    first tensors have more. A score that is not a number ranks last.
     """
     if per == "pool":
-        return _largest(pool, amount, values)
+        return _largest(pool, amount, scores)
     sizes = list(pool.counts.values())
     shares = shared(amount, sizes, range(len(sizes)))
-    parts = (_largest(pool.only([name]), share, values) for name, share in zip(pool, shares, strict=True) if share)
+    parts = (_largest(pool.only([name]), share, scores) for name, share in zip(pool, shares, strict=True) if share)
     return _together(parts, pool)
 
 
@@ -94,7 +94,7 @@ def shared(amount: int, weights: Sequence[int], order: Sequence[int]) -> list[in
     return shares
 
 
-def shortest_line(pool: Selected, rule: LineRule, transposed: Collection[str]) -> int:
+def shortest_line(pool: Selected, rule: str, transposed: Collection[str]) -> int:
     """Number of entries of the shortest line that a rule could take of a pool of whole matrices."""
     matrices = (_Matrix(name, matrix_shape(pool.shapes[name]), name in transposed) for name in pool)
     return min(matrix.length(way) for matrix in matrices for way in _ways(rule))
@@ -178,8 +178,8 @@ class _Matrix(NamedTuple):
 _Taken: TypeAlias = Iterator[tuple[str, Rows | Cols]]
 
 
-def _ways(rule: LineRule) -> tuple[str, ...]:
-    return ("rows", "cols") if rule == "rowcol" else (rule,)
+def _ways(rule: str) -> tuple[str, ...]:
+    return (rule,) if rule in {"rows", "cols"} else ("rows", "cols")
 
 
 def _tossed(ways: Sequence[str], matrix: _Matrix, randomness: Randomness) -> str:
@@ -233,18 +233,18 @@ def _lines_per_tensor(matrices: Sequence[_Matrix], rule: LineRule, amount: int, 
 # Ranks --------------------------------------------------------------------------------------------------
 
 
-def _largest(pool: Selected, amount: int, values: Values) -> Selected:
+def _largest(pool: Selected, amount: int, scores: Values) -> Selected:
     # One tensor at a time: the best so far, in order of position, against the next tensor's.
     best = np.empty(0, np.float64)
     positions = np.empty(0, np.int64)
     offset = 0
     for name, count in pool.counts.items():
-        magnitudes = _magnitudes(pool[name], pool.shapes[name], values(name))
+        found = _scores(pool[name], pool.shapes[name], scores(name))
         if best.size < amount:
-            worth = _first_largest(magnitudes, amount)
+            worth = _first_largest(found, amount)
         else:  # a later one that only equals the worst of a full set loses to it
-            worth = np.flatnonzero(magnitudes > best.min())
-        best = np.concatenate((best, magnitudes[worth]))
+            worth = np.flatnonzero(found > best.min())
+        best = np.concatenate((best, found[worth]))
         positions = np.concatenate((positions, worth + offset))
         if best.size > amount:
             kept = _first_largest(best, amount)
@@ -253,9 +253,9 @@ def _largest(pool: Selected, amount: int, values: Values) -> Selected:
     return _pick(pool, positions)
 
 
-def _magnitudes(mask: Mask, shape: Shape, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def _scores(mask: Mask, shape: Shape, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     if values.shape != shape:
-        raise ValueError(f"values of shape {values.shape} for a tensor of shape {shape}")
+        raise ValueError(f"scores of shape {values.shape} for a tensor of shape {shape}")
     match mask:
         case Whole():
             chosen = values.ravel()
@@ -267,16 +267,14 @@ def _magnitudes(mask: Mask, shape: Shape, values: npt.NDArray[np.floating]) -> n
             chosen = values[rows].ravel()
         case Cols(cols):
             chosen = values[:, cols].ravel()
-    magnitudes: npt.NDArray[np.floating] = np.abs(chosen)
-    magnitudes[np.isnan(magnitudes)] = -1
-    return magnitudes
+    return np.where(np.isnan(chosen), -np.inf, chosen)
 
 
-def _first_largest(magnitudes: npt.NDArray[np.floating], count: int) -> Indices:
+def _first_largest(scores: npt.NDArray[np.floating], count: int) -> Indices:
     # Sorted positions of the `count` largest, or of all; of those that equal the smallest of them, the first.
-    if count >= magnitudes.size:
-        return np.arange(magnitudes.size)
-    cut = np.partition(magnitudes, magnitudes.size - count)[magnitudes.size - count]
-    above = np.flatnonzero(magnitudes > cut)
-    equal = np.flatnonzero(magnitudes == cut)[: count - above.size]
+    if count >= scores.size:
+        return np.arange(scores.size)
+    cut = np.partition(scores, scores.size - count)[scores.size - count]
+    above = np.flatnonzero(scores > cut)
+    equal = np.flatnonzero(scores == cut)[: count - above.size]
     return np.sort(np.concatenate((above, equal)))

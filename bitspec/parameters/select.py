@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import reduce
 from operator import index
-from typing import SupportsIndex
+from typing import Any, Final, SupportsIndex, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
+from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, Diagnostic
 from bitspec.ir.masks import Selected, Shape, Whole
 from bitspec.ir.selection import (
     Amount,
+    Argument,
     Base,
     Count,
     Difference,
     Draw,
     Intersection,
     Percent,
+    PercentValue,
+    Ranking,
     Ref,
     Selection,
     Share,
@@ -33,18 +40,30 @@ from bitspec.parameters.catalogue import Catalogue, Parameter
 from bitspec.parameters.complaints import Complaints
 from bitspec.parameters.conditions import Conditions
 from bitspec.parameters.draws import Randomness
-from bitspec.parameters.sampling import Values, draw_lines, rand, shortest_line, topk
+from bitspec.parameters.sampling import Values, shortest_line, topk
+from bitspec.plugins import Need
 
 #: Indices of the largest selection that is kept for when it is used again (80 MB).
 MOST_KEPT = 10_000_000
 
 
-class NeedsWeights(Exception):  # noqa: N818 - no mistake: the caller may come back with the weights
-    """Raised for a selection that ranks entries by their values when no values were given."""
+#: Gives what a ranking looks at, for tensors of these names; None if it cannot be had.
+Source: TypeAlias = Callable[[Need, Ranking, tuple[str, ...]], Values | None]
 
-    def __init__(self, node: Top) -> None:
-        super().__init__("this selection depends on the model's weights")
-        self.node = node
+_NEEDS: Final[Mapping[Need, str]] = {
+    "weights": "the model's weights",
+    "gradient": "gradients of the training data",
+    "fisher": "gradients of the training data",
+    "change": "what another strategy changed",
+}
+
+
+class NotKnown(Exception):  # noqa: N818 - no mistake: the caller may come back with what is needed
+    """Raised for a selection that ranks entries by what was not given, and cannot be told from the structure."""
+
+    def __init__(self, node: Top, need: Need) -> None:
+        super().__init__(f"this selection depends on {_NEEDS[need]}")
+        self.node, self.need = node, need
 
 
 class Selector:
@@ -52,8 +71,8 @@ class Selector:
 
     `named` gives the selection that a group's or a strategy's name stands for; names must not run in
     circles. `canonical` gives a selection's canonical text, the same for all selections that say the same.
-    What a text picks is computed once, and a draw depends on nothing but its text and its seed. `values`
-    gives a tensor's values by its name, for `topk`.
+    What a text picks is computed once, and a draw depends on nothing but its text and its seed. `source`
+    gives what rankings look at.
     """
 
     def __init__(
@@ -63,19 +82,18 @@ class Selector:
         *,
         named: Mapping[str, Selection],
         canonical: Callable[[Selection], str],
-        values: Values | None = None,
+        source: Source | None = None,
     ) -> None:
         self._warnings: dict[tuple[str, str, str], Diagnostic] = {}
         self._catalogue = catalogue
         self.seed = index(seed)  # NumPy's whole numbers too, but no 0.0 and no "0"
         self._named = named
         self._canonical = canonical
-        self._values = values
+        self._source = source
         self._conditions = Conditions(catalogue)
         self._complaints = Complaints(catalogue, self._conditions)
         parameters = catalogue.parameters
         self._shapes: dict[str, Shape] = {parameter.name: parameter.shape for parameter in parameters}
-        self._transposed = frozenset(parameter.name for parameter in parameters if parameter.transposed)
         self._known: dict[str, Selected] = {}
         self._checked: dict[int, Selection] = {}  # by identity; kept, so that an id stays its own
 
@@ -88,7 +106,7 @@ class Selector:
         """The entries that a selection picks.
 
         Raises BitspecError for what the user got wrong: `matches-nothing`, `amount-too-large`, `amount-zero`,
-        `not-lines`, `slow-pattern`; and NeedsWeights for `topk` without values.
+        `not-lines`, `slow-pattern`, and what is wrong with plugins; and NotKnown for a ranking without its evidence.
         """
         while isinstance(selection, Ref):
             selection = self._named[selection.name]
@@ -194,26 +212,56 @@ class Selector:
 
     def _draw(self, node: Draw) -> Selected:
         pool, amount = self._pool_and_amount(node)
-        seed = self.seed if node.seed is None else node.seed
-        randomness = Randomness(seed, self._canonical(node))
-        if node.rule == "rand":
-            return rand(pool, amount, node.per, randomness)
-        taken = draw_lines(pool, node.rule, amount, node.per, randomness, self._transposed)
+        rule = registry.find(plugins.Rule, node.rule, node.span)
+        one = registry.of_package("rule", node.rule)
+        drawing = plugins.Drawing(
+            pool=pool,
+            amount=amount,
+            per=node.per,
+            arguments=_complete(rule.arguments, node.arguments),
+            randomness=Randomness(self.seed if node.seed is None else node.seed, self._canonical(node)),
+            catalogue=self._catalogue,
+        )
+        with registry.guarded(one, "select", span=node.span):
+            taken = rule.take(drawing)
+        if not one.is_own:
+            wrong = self._complaints.misdrawn(node, str(one), taken, pool, amount, is_exact=rule.is_exact)
+            if wrong is not None:
+                raise BitspecError(wrong)
         if not taken:
-            shortest = shortest_line(pool, node.rule, self._transposed)
+            shortest = shortest_line(pool, node.rule, self._catalogue.transposed) if rule.takes_lines else 1
             raise BitspecError(self._complaints.no_line(node, amount, len(pool), shortest))
         return taken
 
     def _top(self, node: Top) -> Selected:
         pool, amount = self._pool_and_amount(node)
-        if self._values is None:
-            raise NeedsWeights(node)
-        return topk(pool, amount, node.per, self._values)
+        ranking = registry.find(plugins.Ranking, node.by.name, node.by.span)
+        one = registry.of_package("ranking", node.by.name)
+        arguments = _complete(ranking.arguments, node.by.arguments)
+        sources = {need: self._evidence(node, need, tuple(pool)) for need in ranking.needs}
+
+        def scores(name: str) -> npt.NDArray[np.floating]:
+            seen = {need: values(name) for need, values in sources.items()}
+            evidence = plugins.Evidence(parameter=self._catalogue[name], arguments=arguments, **seen)
+            with registry.guarded(one, "rank", span=node.by.span):
+                found = ranking.score(evidence)
+            if not one.is_own:
+                wrong = self._complaints.misranked(node, str(one), found, pool.shapes[name])
+                if wrong is not None:
+                    raise BitspecError(wrong)
+            return -found if node.lowest else found
+
+        return topk(pool, amount, node.per, scores)
+
+    def _evidence(self, node: Top, need: Need, names: tuple[str, ...]) -> Values:
+        values = self._source(need, node.by, names) if self._source is not None else None
+        if values is None:
+            raise NotKnown(node, need)
+        return values
 
     def _pool_and_amount(self, node: Draw | Top) -> tuple[Selected, int]:
         pool = self.select(node.of)
-        if isinstance(node, Draw) and node.rule != "rand":
-            self._check_lines(node, pool)
+        self._check_lines(node, pool)
         amount = self.amount(node.amount)
         if amount < 1:
             raise BitspecError(self._complaints.amount_zero(node, amount))
@@ -221,7 +269,9 @@ class Selector:
             raise BitspecError(self._complaints.amount_too_large(node, amount, pool.count))
         return pool, amount
 
-    def _check_lines(self, node: Draw, pool: Selected) -> None:
+    def _check_lines(self, node: Draw | Top, pool: Selected) -> None:
+        if isinstance(node, Top) or not registry.find(plugins.Rule, node.rule, node.span).takes_lines:
+            return
         if any(len(pool.shapes[name]) != 2 or not isinstance(mask, Whole) for name, mask in pool.items()):
             raise BitspecError(self._complaints.not_lines(node, pool))
 
@@ -258,8 +308,8 @@ class Selector:
     def _sample_bounds(self, node: Draw | Top) -> tuple[int, int, Selected]:
         _, most, pool = self._bounded(node.of)
         low, high = self._amount_bounds(node.amount)
-        if isinstance(node, Draw) and node.rule != "rand":
-            self._check_lines(node, pool)
+        self._check_lines(node, pool)
+        if isinstance(node, Draw) and not registry.find(plugins.Rule, node.rule, node.span).is_exact:
             low = 0
         if high < 1:
             raise BitspecError(self._complaints.amount_zero(node, high))
@@ -280,6 +330,15 @@ class Selector:
     def _warn(self, *warnings: Diagnostic) -> None:
         for found in warnings:
             self._warnings.setdefault(found.identity, found)
+
+
+def _complete(declared: Sequence[plugins.Argument], given: Sequence[Argument]) -> dict[str, Any]:
+    """The arguments of a call by name: as given, or else their defaults. Percentages are numbers of percent."""
+    values = {argument.name: argument.default for argument in declared if argument.takes != "strategy"}
+    for argument in given:
+        value = argument.value
+        values[argument.name] = float(value.percent) if isinstance(value, PercentValue) else value
+    return values
 
 
 def _common_bounds(left: tuple[int, int, Selected], right: tuple[int, int, Selected]) -> tuple[int, int, Selected]:

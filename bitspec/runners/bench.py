@@ -10,19 +10,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, error, is_error
 from bitspec.ir.events import Change, Event, Failed, Finished, Result
 from bitspec.ir.masks import Mask, Selected, Whole
+from bitspec.ir.selection import Ranking
 from bitspec.ir.study import Model, Task
-from bitspec.ir.trials import Planned
+from bitspec.ir.trials import Planned, followed
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.files import is_pickled
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
+from bitspec.parameters.rules import EXAMPLES
 from bitspec.parameters.sampling import Values
+from bitspec.parameters.select import NotKnown, Source
+from bitspec.plugins import Need
+from bitspec.runners.changes import changes
 from bitspec.runners.protocol import KEPT, Known, Pack, Stop, Work, never
-from bitspec.runners.selections import Selections
+from bitspec.runners.selections import Selections, suppositions
 
 if TYPE_CHECKING:
     from bitspec.training.course import Recipe
@@ -52,10 +58,14 @@ class Bench:
 
         self.work = work
         self.device = device(work.device)
-        self.selections = Selections(work.study, work.base, self._values_of)
+        self.known: Known = {}
+        self.selections = Selections(work.study, work.base, self._source_for)
+        self._suppositions = suppositions(work.study, work.base)
+        self._followed = frozenset(name for names in followed(work.study).values() for name in names)
         self._prepared = lru_cache(1)(self._prepare)
         self._encoded = lru_cache(4)(self._encode)
         self._examples = lru_cache(2)(self._read)
+        self._last_gradients: tuple[object, dict[str, Any]] | None = None
 
     def run(self, pack: Pack, stop: Stop = never) -> Iterator[Event]:
         """Train the trials of a pack together, and tell their events.
@@ -89,7 +99,7 @@ class Bench:
             ended = [(own, trial) for own, trial in waiting if trial.pack]
             for own, trial in ended:
                 result = self._result(own, trial)
-                is_kept = self.work.keep_values or result.percent <= KEPT
+                is_kept = self.work.keep_values or self._is_followed(own.planned) or result.percent <= KEPT
                 yield Finished(trial.key, result, trial.state.trained() if is_kept else None)
             if ended:
                 waiting = [(own, trial) for own, trial in waiting if not trial.pack]
@@ -105,7 +115,7 @@ class Bench:
 
     def rehearsal(self, pack: Pack) -> Training:
         """A training of a pack that is never finished, to see how long its steps take. Whoever asks closes it."""
-        return self._training([self._set_up(planned) for planned in pack])
+        return self._training([self._set_up(planned, self._suppositions) for planned in pack])
 
     def steps(self, planned: Planned) -> int:
         """Steps that a trial takes. No model is loaded for it."""
@@ -114,17 +124,23 @@ class Bench:
 
     def select(self, planned: Planned) -> Selected:
         """What a trial selects; the model is loaded where that depends on its weights."""
-        if self.selections.needs_weights(planned):
-            self._model(planned)
         return self.selections.select(planned)
 
-    def _set_up(self, planned: Planned) -> _Ready:
-        """A trial with all that its training needs. Raises BitspecError if it cannot be had."""
+    def _set_up(self, planned: Planned, selections: Selections | None = None) -> _Ready:
+        """A trial with all that its training needs; what it selects is told by `selections`, if they are given.
+
+        Raises BitspecError if it cannot be had.
+        """
         from bitspec.training.course import Recipe
 
         trial = planned.trial
         prepared = self._model(planned)
-        selected = self.select(planned)
+        try:
+            selected = (selections or self.selections).select(planned)
+        except NotKnown as problem:
+            strategy = problem.node.by.strategy or problem.node.by.name
+            message = f"what `{strategy}` changed is not known: its trained values are gone from the store"
+            raise BitspecError(error("values-gone", message, help="run the same again, and they are trained")) from None
         # As it is now: what becomes of the files while the trial is trained is of no account for it.
         fingerprint = self._check_unchanged(planned, self._examples(trial.task))
         masks = self._masks(planned, selected, prepared)
@@ -140,8 +156,7 @@ class Bench:
         return Training(
             self._model(first),
             [one.recipe for one in pack],
-            # The name of a task of one's own is not in the key: what it is called must not change its head.
-            task=task.name if task.data is None else examples.fingerprint,
+            task=self._head(task),
             training=training,
             validation=tuple(validation),
             metrics=examples.scores,
@@ -149,6 +164,10 @@ class Bench:
             saver=saver,
             stop=stop,
         )
+
+    def _head(self, task: Task) -> str:
+        # The name of a task of one's own is not in the key: what it is called must not change its head.
+        return task.name if task.data is None else self._examples(task).fingerprint
 
     def _result(self, own: _Ready, trial: InTraining) -> Result:
         from bitspec.training.devices import device_name, threads
@@ -220,15 +239,42 @@ class Bench:
         self._loaded = model, prepare(folder, outputs, self.device, pickled=pickled)
         return self._loaded[1]
 
-    def _values_of(self, model: Model) -> Values:
-        facts = self.selections.catalogue(model)
+    def _is_followed(self, planned: Planned) -> bool:
+        """Whether other trials select by what this one changes."""
+        return planned.trial.strategy in self._followed
 
-        def values(name: str) -> Any:
-            loaded, prepared = self._loaded
-            assert loaded == model
+    def _source_for(self, planned: Planned) -> Source:
+        """What rankings look at in a trial; of what others changed, only what is `known`."""
+        facts, prepared = self.selections.catalogue(planned.trial.model), self._model(planned)
+
+        def pretrained(name: str) -> Any:
             return prepared.model.get_parameter(facts.full_name(facts[name])).detach().cpu().numpy()
 
-        return values
+        def source(need: Need, by: Ranking, names: tuple[str, ...]) -> Values | None:
+            if need == "weights":
+                return pretrained
+            if need == "change":
+                assert by.strategy is not None
+                trained = self.known.get(planned.follows[by.strategy])
+                return None if trained is None else changes(trained, facts, pretrained)
+            found = self._gradients(planned, need, by, tuple(facts.full_name(facts[name]) for name in names))
+            return lambda name: found[facts.full_name(facts[name])]
+
+        return source
+
+    def _gradients(self, planned: Planned, need: Need, by: Ranking, names: tuple[str, ...]) -> dict[str, Any]:
+        from bitspec.training.evidence import Before
+
+        trial = planned.trial
+        examples = _examples_of(by)
+        training, *_ = self._splits(planned)
+        head, size = self._head(trial.task), trial.settings.batch_size
+        asked = (trial.model, head, trial.seed, size, trial.settings.max_length, need, examples, names)
+        if self._last_gradients is None or self._last_gradients[0] != asked:
+            before = Before(self._model(planned), training, head, trial.seed, size)
+            found = (before.gradient if need == "gradient" else before.fisher)(names, examples)
+            self._last_gradients = asked, found
+        return self._last_gradients[1]
 
     def _read(self, task: Task) -> Examples:
         from bitspec.training.tasks import read_task
@@ -249,13 +295,21 @@ class Bench:
         return encoded
 
 
+def _examples_of(by: Ranking) -> int:
+    """How many training examples a ranking looks at."""
+    declared = registry.find(plugins.Ranking, by.name).arguments
+    found = {argument.name: argument.default for argument in declared} | {one.name: one.value for one in by.arguments}
+    examples = found.get("examples")
+    return examples if isinstance(examples, int) else EXAMPLES
+
+
 def run_pack(bench: Bench, pack: Pack, stop: Stop = never, known: Known | None = None) -> Iterator[Event]:
     """Train the trials of a pack together; whatever goes wrong becomes an event of each trial that it stops.
 
     `known` is what was found out for them; see `Packs.known`.
     """
     waiting = [planned.key for planned in pack]
-    bench.selections.learn(known or {})
+    bench.known = known or {}
     try:
         for event in bench.run(pack, stop):
             if isinstance(event, Finished | Failed):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bitspec.diagnostics import BitspecError
+from bitspec.ir.trials import Planned
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan
 from bitspec.runners.protocol import Known, Pack
 from bitspec.store.leases import RENEWAL, Claim, Holder
@@ -49,6 +50,8 @@ class Claims:
         self._waiting = list(packs)
         self._again = frozenset(key for key, status in plan.statuses.items() if status == VALUES_NOT_KEPT)
         self.company = {planned.key for planned in plan.done}
+        # How trials ended that others may follow.
+        self._ends = dict.fromkeys(self.company, "finished")
         self.elsewhere: dict[str, str] = {}
         self._has_waited = False
 
@@ -68,24 +71,51 @@ class Claims:
         held: dict[str, str] = {}
         first = 0
         while first < len(self._waiting):
-            packs = self._waiting[first : first + _MANY]
-            claim = self._claim(packs)
+            window = self._waiting[first : first + _MANY]
+            packs = [pack for pack in window if self._is_ready(pack)]
+            claim = self._claim(packs) if packs else Claim()
             held |= claim.held
             taken = None if claim.place is None else packs[claim.place]
-            gone = {*claim.over, claim.place}
-            left = [pack for place, pack in enumerate(packs) if place not in gone]
+            gone = {id(packs[place]) for place in (*claim.over, *([] if claim.place is None else [claim.place]))}
+            left = [pack for pack in window if id(pack) not in gone]
             self._waiting[first : first + _MANY] = left
             if taken is not None:
                 return self._taken(taken, claim)
             first += len(left)
-        if self._waiting and not self._has_waited:
+        if held and not self._has_waited:
             self._has_waited = True
             self._on_wait(held)
         return None
 
-    def known(self, pack: Pack) -> Known:  # noqa: ARG002
-        """What the trials of a pack that was taken select by what others changed."""
-        return {}
+    def ended(self, key: str, status: str) -> None:
+        """Take down how a trial of this run ended: others may follow it, or cannot any more."""
+        self._ends[key] = status
+
+    def orphans(self) -> Iterator[tuple[Planned, str]]:
+        """Trials that cannot be trained, since one that they follow was not, with its strategy; they do not wait on."""
+        ends = self._ends | self.elsewhere
+        for place, pack in enumerate(self._waiting):
+            lost = [(planned, self._missing(planned, ends)) for planned in pack]
+            self._waiting[place] = tuple(planned for planned, strategy in lost if strategy is None)
+            yield from ((planned, strategy) for planned, strategy in lost if strategy is not None)
+        self._waiting = [pack for pack in self._waiting if pack]
+
+    def _missing(self, planned: Planned, ends: Mapping[str, str]) -> str | None:
+        followed = planned.follows.items()
+        return next((strategy for strategy, key in followed if ends.get(key, "finished") != "finished"), None)
+
+    def _is_ready(self, pack: Pack) -> bool:
+        """Whether all that its trials follow is trained."""
+        ends = (self._ends, self.elsewhere)
+        return all(
+            any(known.get(key) == "finished" for known in ends) for planned in pack for key in planned.follows.values()
+        )
+
+    def known(self, pack: Pack) -> Known:
+        """The trained values of what the trials of a pack follow. Raises BitspecError if they cannot be read."""
+        keys = dict.fromkeys(key for planned in pack for key in planned.follows.values())
+        found = {key: self._store.values(key) for key in keys}
+        return {key: values for key, values in found.items() if values is not None}
 
     def _claim(self, packs: Sequence[Pack]) -> Claim:
         claim = self._store.claim(

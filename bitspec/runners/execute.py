@@ -84,6 +84,13 @@ def execute(
                 case _:
                     pass
             report(planned, event)
+            if isinstance(event, Finished | Failed):
+                claims.ended(event.key, "finished" if isinstance(event, Finished) else event.status)
+                for orphan, strategy in claims.orphans():
+                    lost = _orphaned(orphan, strategy)
+                    store.record_failure(run, orphan, lost, started=_now())
+                    outcome.failed.append((orphan, lost))
+                    report(orphan, lost)
             if isinstance(event, Finished) or (isinstance(event, Failed) and event.status == "diverged"):
                 ended.add(event.key)
                 if work.checkpoints is not None:
@@ -94,6 +101,11 @@ def execute(
     if not outcome.is_stopped:
         store.end(run)
     return outcome
+
+
+def _orphaned(planned: Planned, strategy: str) -> Failed:
+    message = f"it selects by what `{strategy}` changed, and that has no result"
+    return Failed(planned.key, "failed", message, f"see what became of `{strategy}`, and run the same again")
 
 
 def _now() -> datetime:

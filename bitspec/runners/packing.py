@@ -75,8 +75,8 @@ def _depth(parameter: Parameter, layers: int, *, is_before: bool) -> float:
 def groups(trials: Sequence[Planned], extents: Mapping[str, Extent]) -> tuple[Group, ...]:
     """All trials in groups that can be trained together, by the place of their first trial; `extents` are by key.
 
-    Trials of a group have the same model, task, batch size, length, epochs, precision and dropout, all train parts of
-    matrices or none does, and their backward passes cross about as much of the network.
+    Trials of a group have the same model, task, stage, batch size, length, epochs, precision and dropout, all train
+    parts of matrices or none does, and their backward passes cross about as much of the network.
     """
     alike: dict[object, list[Planned]] = {}
     for planned in trials:
@@ -92,6 +92,7 @@ def _common(planned: Planned, found: Extent) -> object:
     return (
         trial.model,
         trial.task,
+        trial.stage,
         settings.batch_size,
         settings.max_length,
         settings.epochs,

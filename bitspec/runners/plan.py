@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bitspec.ir.study import Model, Study, Task
-from bitspec.ir.trials import Planned, trials
+from bitspec.ir.trials import Planned, followed, trials
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder
@@ -92,12 +92,14 @@ def plan(
     fetch: bool = False,
     on_fetch: OnFetch | None = None,
     allow_pickle: bool = False,
+    kept: Callable[[], frozenset[str]] = frozenset,
 ) -> Plan:
     """The plan of a study that passed its check.
 
     `settings` take the place of those of the spec, for every trial. `only` names strategies and tasks; with none of
-    a sort, all of it. With `fetch`, models and data are fetched where they are not on this machine. With
-    `allow_pickle`, models may have their weights in pickle files.
+    a sort, all of it. Strategies by whose changes others select are always with them, and are trained again where
+    their values are not among those that `kept` tells. With `fetch`, models and data are fetched where they are not on
+    this machine. With `allow_pickle`, models may have their weights in pickle files.
 
     Raises BitspecError where a model or data cannot be had.
     """
@@ -108,7 +110,7 @@ def plan(
             absent[name] = None
         return fingerprint or UNKNOWN
 
-    strategies = {name for name in only if name in study.strategy_names}
+    strategies = _with_followed({name for name in only if name in study.strategy_names}, study)
     tasks = {study.task_called(name) for name in only} - {None}
     models = {
         model.name: known(model.source, _model_fingerprint(model, base, fetch, on_fetch, allow_pickle))
@@ -126,7 +128,7 @@ def plan(
         if (strategies and trial.strategy not in strategies) or trial.task.name not in data:
             continue
         if settings:
-            trial = trial.model_copy(update={"settings": trial.settings.model_copy(update=dict(settings))})
+            trial = trial.with_settings(settings)
         prints = models[trial.model.name], data[trial.task.name]
         cells.append(
             Planned(
@@ -135,9 +137,34 @@ def plan(
                 variant=trial.variant(*prints),
                 title=titles[trial.strategy],
                 position=positions[trial.strategy],
+                follows={other.strategy: other.key(*prints) for other in trial.after},
             )
         )
-    return Plan(tuple(cells), statuses, models, data, tuple(absent))
+    return Plan(tuple(cells), _with_values(cells, statuses, kept), models, data, tuple(absent))
+
+
+def _with_values(
+    cells: Sequence[Planned], statuses: Mapping[str, str], kept: Callable[[], frozenset[str]]
+) -> Mapping[str, str]:
+    """The statuses, where trials whose values are needed and were not kept are not finished."""
+    if not any(cell.follows for cell in cells):
+        return statuses
+    found, values = dict(statuses), kept()
+    for cell in sorted(cells, key=lambda cell: -cell.trial.stage):  # what is trained again needs others in its turn
+        if found.get(cell.key) != "finished":
+            lost = [key for key in cell.follows.values() if found.get(key) == "finished" and key not in values]
+            found |= dict.fromkeys(lost, VALUES_NOT_KEPT)
+    return found
+
+
+def _with_followed(strategies: set[str], study: Study) -> set[str]:
+    """Strategies with all those by whose changes they select."""
+    before, waiting = followed(study), list(strategies)
+    while waiting:
+        new = set(before[waiting.pop()]) - strategies
+        strategies |= new
+        waiting += new
+    return strategies
 
 
 def _model_fingerprint(

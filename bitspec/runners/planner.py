@@ -13,7 +13,6 @@ from bitspec.diagnostics import BitspecError
 from bitspec.ir.trials import Planned
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.models import read_config
-from bitspec.parameters.select import NeedsWeights
 from bitspec.runners.packing import Extent, Group, extent, groups, in_order, split, spread
 from bitspec.runners.plan import Plan
 from bitspec.runners.protocol import Pack
@@ -149,7 +148,7 @@ class Extents:
             return _ALONE
         try:
             selected = self._selections.select(planned)
-        except (NeedsWeights, BitspecError):  # weights are not read only to plan: it may be whole matrices
+        except BitspecError:
             return _ALONE
         facts = self._selections.catalogue(model)
         return extent(selected, facts, trains_pooler=planned.trial.settings.pooler == "trained")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from bitspec.ir.events import Event
-from bitspec.ir.masks import Selected
 from bitspec.ir.study import Study
 from bitspec.ir.trials import Planned
+from bitspec.ir.values import TrainedValues
 
 if TYPE_CHECKING:
     from bitspec.runners.planner import Division, Packing
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Trials that are trained together.
 Pack: TypeAlias = tuple[Planned, ...]
 
-#: What a trial selects by what other trials changed: by its key, and then by the canonical text of the selection.
-Known: TypeAlias = Mapping[str, Mapping[str, Selected]]
+#: What the trials trained by whose changes others are selected: their values, by their keys.
+Known: TypeAlias = Mapping[str, TrainedValues]
 
 #: Whether a run is to come to its end: what is under way is saved after its step, and nothing else is begun.
 Stop: TypeAlias = Callable[[], bool]
@@ -40,9 +40,9 @@ class Work:
 
     Paths in the spec are relative to `base`; `data_dir` is a folder in the GLUE layout, or None for the hub.
     `device` is a name of torch's (`cpu`, `cuda:1`), or None for the best there is. Trained values are kept where they
-    are at most KEPT percent of the model, or with `keep_values`. Trials under way are saved in the folder
-    `checkpoints`, at the ends of epochs or, if it is given, every `save_every` seconds; without a folder they are not.
-    With `allow_pickle`, models may have their weights in pickle files.
+    are at most KEPT percent of the model, where other trials select by them, or with `keep_values`. Trials under way
+    are saved in the folder `checkpoints`, at the ends of epochs or, if it is given, every `save_every` seconds; without
+    a folder they are not. With `allow_pickle`, models may have their weights in pickle files.
     """
 
     study: Study
@@ -77,7 +77,7 @@ class Packs(Protocol):
         ...
 
     def known(self, pack: Pack) -> Known:
-        """What was found out for the trials of a pack that was taken; it goes with the pack to where it is trained."""
+        """What must be known of other trials to train a pack that was taken; it goes to where that is done."""
         ...
 
 

@@ -12,7 +12,7 @@ from bitspec.ir.study import Model, Study
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan, plan
 from bitspec.runners.planner import Division, Extents, Packing, divide
 from bitspec.runners.protocol import Work
-from bitspec.runners.selections import Selections
+from bitspec.runners.selections import suppositions
 from bitspec.store.store import Store
 from bitspec.training import checkpoints
 from bitspec.training.tasks import OnFetch
@@ -79,6 +79,7 @@ class Request:
             fetch=fetch,
             on_fetch=on_fetch,
             allow_pickle=self.allow_pickle,
+            kept=self.store.kept,
         )
 
     def division(self, planned: Plan, *, device: str | None = None) -> tuple[Division, Packing]:
@@ -93,7 +94,7 @@ class Request:
             packing = Packing(self.most, self.packs_of.packs(), is_forced=True, saved=saved)
         else:
             packing = Packing(self.most, self.store.packs(device), saved=saved)
-        return divide(planned, packing, Extents(Selections(self.study, self.base))), packing
+        return divide(planned, packing, Extents(suppositions(self.study, self.base))), packing
 
     def begin(self, planned: Plan, command: str, warnings: Sequence[str] = ()) -> int:
         """Put down in the store that the run begins, and what there was to say about its spec; return its number.

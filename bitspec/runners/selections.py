@@ -7,61 +7,93 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-from bitspec.ir.canonical import Canonical
+import numpy as np
+
 from bitspec.ir.masks import Selected
-from bitspec.ir.selection import is_random, is_ranked
-from bitspec.ir.study import Model, Strategy, Study
-from bitspec.ir.trials import Planned
+from bitspec.ir.selection import is_random, needs
+from bitspec.ir.study import Model, Strategy, Study, Task
+from bitspec.ir.trials import Planned, canonical_for
 from bitspec.parameters.cache import catalogue
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.sampling import Values
-from bitspec.parameters.select import Selector
-from bitspec.runners.protocol import Known
+from bitspec.parameters.select import Selector, Source
+from bitspec.plugins import Need
 
-#: Gives the values of a model's tensors, by their names in its catalogue.
-ValuesOf: TypeAlias = Callable[[Model], Values]
+#: Gives what rankings look at in a trial.
+SourceFor: TypeAlias = Callable[[Planned], Source]
 
 
 class Selections:
     """What trials of one study select. Needs no torch, but for catalogues that are not cached.
 
-    Models in the spec are relative to `base`. `values_of` is asked for selections that depend on the weights.
+    Models in the spec are relative to `base`. `source_for` is asked for selections that depend on weights or on data.
     """
 
-    def __init__(self, study: Study, base: Path, values_of: ValuesOf | None = None) -> None:
-        self.study, self.base, self._values_of = study, base, values_of
-        self._canonical = Canonical(study.selections).text
+    def __init__(self, study: Study, base: Path, source_for: SourceFor | None = None) -> None:
+        self.study, self.base, self._source_for = study, base, source_for
+        self._strategies = {strategy.name: strategy for strategy in study.strategies}
         # One model at a time; trials come in the order of models and tasks.
         self.catalogue = lru_cache(1)(self._read_catalogue)
+        self._canonical = lru_cache(2)(self._make_canonical)
+        self._needs = lru_cache(None)(self._find_needs)
         self._selector = lru_cache(64)(self._make_selector)
-
-    def learn(self, known: Known) -> None:
-        """Take what was found out for trials: see `Packs.known`."""
 
     def select(self, planned: Planned) -> Selected:
         """What a trial's strategy selects.
 
-        Raises BitspecError where it is wrong for the trial's seed, and NeedsWeights where it depends on the weights
-        and these cannot be asked for.
+        Raises BitspecError where it is wrong for the trial's seed, and NotKnown where it depends on what cannot be
+        asked for.
         """
-        return self._selector(planned.trial.model, planned.trial.seed).select(self.strategy(planned).selection)
+        trial, selection = planned.trial, self.strategy(planned).selection
+        if self.needs(planned):
+            # What it looks at is this trial's own.
+            return self._make_selector(trial.model, trial.task, trial.seed, planned).select(selection)
+        return self._selector(trial.model, trial.task, trial.seed, None).select(selection)
 
     def strategy(self, planned: Planned) -> Strategy:
         """A trial's strategy, as the study has it."""
-        return next(one for one in self.study.strategies if one.name == planned.trial.strategy)
+        return self._strategies[planned.trial.strategy]
 
     def is_random(self, planned: Planned) -> bool:
         """Whether what a trial selects depends on its seed."""
         return is_random(self.strategy(planned).selection, self.study.selections)
 
-    def needs_weights(self, planned: Planned) -> bool:
-        """Whether what a trial selects depends on the model's weights."""
-        return is_ranked(self.strategy(planned).selection, self.study.selections)
+    def needs(self, planned: Planned) -> frozenset[Need]:
+        """What a trial's selection depends on beside the model's structure."""
+        return self._needs(planned.trial.strategy)
+
+    def _find_needs(self, strategy: str) -> frozenset[Need]:
+        return needs(self._strategies[strategy].selection, self.study.selections)
 
     def _read_catalogue(self, model: Model) -> Catalogue:
         return catalogue(model.source, model.revision, base=self.base)
 
-    def _make_selector(self, model: Model, seed: int) -> Selector:
-        values = None if self._values_of is None else self._values_of(model)
-        facts = self.catalogue(model)
-        return Selector(facts, seed, named=self.study.selections, canonical=self._canonical, values=values)
+    def _make_canonical(self, task: Task) -> Callable[..., str]:
+        return canonical_for(self.study, task).text
+
+    def _make_selector(self, model: Model, task: Task, seed: int, planned: Planned | None) -> Selector:
+        source = None if planned is None or self._source_for is None else self._source_for(planned)
+        return Selector(
+            self.catalogue(model),
+            seed,
+            named=self.study.selections,
+            canonical=self._canonical(task),
+            source=source,
+        )
+
+
+def suppositions(study: Study, base: Path) -> Selections:
+    """What trials may select, to plan: nothing is read or trained to rank entries, for their number is known."""
+    found = Selections(study, base, lambda planned: _supposed(found.catalogue(planned.trial.model)))
+    return found
+
+
+def _supposed(facts: Catalogue) -> Source:
+
+    def values(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        return np.random.default_rng([*name.encode()]).random(facts[name].shape)
+
+    def source(_need: Need, _by: object, _names: tuple[str, ...]) -> Values:
+        return values
+
+    return source

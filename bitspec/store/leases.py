@@ -58,11 +58,11 @@ class Claim:
     run ended since this one began; `held` are those that others are training now, with who it is, in words.
     """
 
-    place: int | None
-    keys: tuple[str, ...]
-    over: tuple[int, ...]
-    elsewhere: Mapping[str, str]
-    held: Mapping[str, str]
+    place: int | None = None
+    keys: tuple[str, ...] = ()
+    over: tuple[int, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 def claim(

@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitspec.ir.masks import AllBut, Cols, Entries, Rows, Whole
+from bitspec.ir.masks import AllBut, Cols, Entries, Rows, Whole, places
 from bitspec.training.layers import LINEAR, Bound, forward_with
 from bitspec.training.sparse import Part, Trained
-from bitspec.training.state import Slot, Trainable, places
+from bitspec.training.state import Slot, Trainable
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitspec.ir.masks import AllBut, Cols, Entries, Mask, Rows, Whole, complement
+from bitspec.ir.masks import AllBut, Cols, Entries, Mask, Rows, Whole, complement, places
 from bitspec.ir.values import TrainedTensor, TrainedValues
 
 #: Slices start at multiples of this many values (64 bytes of float32), for the sake of vector instructions.
@@ -199,19 +198,3 @@ def apply(model: nn.Module, trained: TrainedValues) -> None:
         flat = parameter.data.view(-1)
         chosen = torch.from_numpy(places(tensor.mask, tensor.shape))
         flat[chosen.to(flat.device)] = torch.from_numpy(tensor.values).to(flat)
-
-
-def places(mask: Mask, shape: tuple[int, ...]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The flat positions that a mask picks in a tensor of this shape, in the order of its values."""
-    size = int(np.prod(shape))
-    match mask:
-        case Whole():
-            return np.arange(size, dtype=np.int64)
-        case Rows(indices=indices):
-            return (indices[:, None] * shape[1] + np.arange(shape[1])).reshape(-1)
-        case Cols(indices=indices):
-            return (np.arange(shape[0], dtype=np.int64)[:, None] * shape[1] + indices).reshape(-1)
-        case Entries(indices=indices):
-            return indices.copy()
-        case AllBut(indices=indices):
-            return complement(indices, size)

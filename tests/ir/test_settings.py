@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from bitspec.ir.selection import PercentValue
 from bitspec.ir.settings import SETTINGS, Interval, SettingRow, Settings, check_setting, setting_value
-from bitspec.ir.study import PercentValue, Setting
+from bitspec.ir.study import Setting
 
 NUMERIC = [row for row in SETTINGS.values() if row.numbers is not None]
 WORDED = [row for row in SETTINGS.values() if row.words]

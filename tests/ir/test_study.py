@@ -17,13 +17,13 @@ from pydantic import ValidationError
 from bitspec.diagnostics import NOWHERE, Source, Span
 from bitspec.ir.base import Node
 from bitspec.ir.schema import schema_text
+from bitspec.ir.selection import PercentValue
 from bitspec.ir.study import (
     Comparison,
     Correlation,
     Group,
     Model,
     Name,
-    PercentValue,
     Question,
     Reported,
     ReportedScore,

@@ -232,7 +232,8 @@ def selector(
     def canonical(node: ir.Selection) -> str:
         return canonical(known[node.name]) if isinstance(node, ir.Ref) else node.model_dump_json()
 
-    return Selector(catalogue, seed, named=known, canonical=canonical, values=values)
+    source = None if values is None else lambda _need, _by, _names: values
+    return Selector(catalogue, seed, named=known, canonical=canonical, source=source)
 
 
 def complaint(error: BitspecError) -> Diagnostic:

@@ -314,8 +314,8 @@ def test_topk_takes_the_first_largest(per: Per, data: st.DataObject) -> None:
     values = few_values(data)
 
     def rank(position: tuple[str, int]) -> tuple[float, tuple[str, int]]:
-        magnitude = abs(float(values[position[0]].ravel()[position[1]]))
-        return (1.0 if np.isnan(magnitude) else -magnitude, position)
+        score = float(values[position[0]].ravel()[position[1]])
+        return (float("inf") if np.isnan(score) else -score, position)
 
     taken = topk(pool, amount, per, values.__getitem__)
     assert taken.count == amount
@@ -345,7 +345,7 @@ def test_topk_reads_only_the_tensors_of_the_pool() -> None:
 
 
 def test_topk_wants_the_tensors_shape() -> None:
-    with pytest.raises(ValueError, match=r"values of shape \(6,\) for a tensor of shape \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"scores of shape \(6,\) for a tensor of shape \(3, 2\)"):
         topk(Selected({"a": Whole()}, SHAPES), 1, "pool", lambda _: np.zeros(6))
 
 

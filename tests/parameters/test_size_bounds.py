@@ -15,7 +15,7 @@ from bitspec.ir.selection import (
     Top,
     Union,
 )
-from bitspec.parameters.select import NeedsWeights
+from bitspec.parameters.select import NotKnown
 from tests.parameters.handmade import (
     BIAS,
     GAMMA,
@@ -38,7 +38,7 @@ TOP = Top(of=BIAS, amount=count(5))
 
 
 def test_topk_needs_weights() -> None:
-    with pytest.raises(NeedsWeights, match="depends on the model's weights") as raised:
+    with pytest.raises(NotKnown, match="depends on the model's weights") as raised:
         selector().select(Union(parts=(GAMMA, TOP)))
     assert raised.value.node == TOP
 

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from bitspec.ir.masks import Cols, Entries, Rows
+from bitspec.ir.masks import Cols, Entries, Rows, places
 from bitspec.training.sparse import Lookup, Part, SparseEmbedding, SparseLinear, Trained
-from bitspec.training.state import places
 
 
 def indices(size: int) -> st.SearchStrategy[np.ndarray[Any, Any]]:
