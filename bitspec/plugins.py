@@ -196,11 +196,11 @@ class Metric(Plugin):
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows that a chart's query found, and the study that they are of."""
+    """What a chart's query found. `notes` say what study it is of and how many runs are behind it: show them."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
-    study: str | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

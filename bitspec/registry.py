@@ -94,6 +94,13 @@ def names(kind: Kind) -> tuple[str, ...]:
     return tuple(installed(kind))
 
 
+def packages() -> dict[str, str]:
+    """The version of every package that registers something, bitspec aside."""
+    found = {one.package: one.package_version for kind in GROUPS for them in installed(kind).values() for one in them}
+    found.pop(OWN, None)
+    return dict(sorted(found.items()))
+
+
 def of_package(kind: Kind, name: str) -> Installed:
     """Who registers a name. Raises KeyError if nobody does."""
     return installed(kind)[name][0]
@@ -115,6 +122,13 @@ def find(kind: type[_Plugin], name: str, span: Span | None = None) -> _Plugin:
 def faults(one: Installed) -> Diagnostic | None:
     """What is wrong with a plugin, if anything: it is imported to see."""
     return _loaded(one)[1]
+
+
+def summary(one: Installed) -> str:
+    """The line on what a plugin is, of one that has no faults."""
+    plugin, _ = _loaded(one)
+    assert plugin is not None
+    return plugin.summary
 
 
 def version(kind: Kind, name: str) -> str | None:
@@ -179,7 +193,7 @@ def _wrong_form(one: Installed, plugin: object) -> Diagnostic | None:
         return _broken(one, "has a name that cannot be written where it would be used", hint)
     if not isinstance(plugin.version, str) or not plugin.version.strip():
         return _broken(one, f"has {plugin.version!r} for a version, which must be a text", hint)
-    wrong = _wrong_arguments(plugin)
+    wrong = _wrong_task(plugin) if isinstance(plugin, Task) else _wrong_arguments(plugin)
     return _broken(one, wrong, hint) if wrong else None
 
 
@@ -199,6 +213,14 @@ def _wrong_arguments(plugin: Plugin) -> str | None:
     strategies = sum(argument.takes == "strategy" for argument in given)
     if isinstance(plugin, Ranking) and strategies != ("change" in plugin.needs):
         return "needs a change and an argument that takes a strategy, or neither"
+    return None
+
+
+def _wrong_task(task: Task) -> str | None:
+    if len(task.classes) == 1 or not all(isinstance(name, str) for name in task.classes):
+        return "needs the names of two classes or more, or none for a regression"
+    if task.metric not in METRICS and task.metric not in names("metric"):
+        return f"is scored by `{task.metric}`, and there is no such metric"
     return None
 
 

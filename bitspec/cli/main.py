@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "Put two strategies beside each other, or two stores.",
     "export": "Write a trial as a model folder of transformers.",
     "store": "Look after results: check, compact, forget, export, import.",
+    "plugins": "List what other packages add, and what is wrong with it.",
     "fmt": "Put specs into the one canonical layout.",
     "new": "Write a first spec: leave out one role at a time.",
     "schema": "Print the JSON Schema of a study.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 from rich.text import Text
 
 from bitspec.cli.tables import console
-from bitspec.diagnostics import counted
+from bitspec.diagnostics import counted, listed
 from bitspec.runners.protocol import KEPT
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def print_plan(asked: Request, plan: Plan, shown: Shown) -> None:
         out.print(f"saved: {counted(division.going_on, 'trial')} on the way, and will go on where they were")
     if division.groups or division.kept:
         out.print(f"packs: {_packs(division, packing)}", soft_wrap=True)
+    for line in _order(plan):
+        out.print(line, soft_wrap=True)
     out.print(f"disk: about {_size(_disk(plan, shown))} in {asked.store.folder}", soft_wrap=True)
 
 
@@ -70,6 +73,16 @@ def _table(plan: Plan) -> Table:
     return table
 
 
+def _order(plan: Plan) -> Iterator[str]:
+    """Which strategies wait for which: `order: most and least after bitfit`."""
+    waiting: dict[tuple[str, ...], dict[str, None]] = {}
+    for cell in plan.new:
+        if cell.follows:
+            waiting.setdefault(tuple(cell.follows), {})[cell.trial.strategy] = None
+    for followed, strategies in waiting.items():
+        yield f"order: {listed(strategies, 'and', quote='')} after {listed(followed, 'and', quote='')}"
+
+
 def _time(asked: Request, plan: Plan) -> str:
     from bitspec.runners.progress import duration
 
@@ -78,7 +91,7 @@ def _time(asked: Request, plan: Plan) -> str:
         return "no earlier trial tells how long these may take"
     rest = len(plan.new) - known
     also = f", and {rest:,} of which no earlier trial tells" if rest else ""
-    return f"about {duration(seconds)} for {known:,} trials, as fast as earlier ones{also}"
+    return f"about {duration(seconds)} for {counted(known, 'trial')}, as fast as earlier ones{also}"
 
 
 def _packs(division: Division, packing: Packing) -> str:

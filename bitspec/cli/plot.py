@@ -17,7 +17,22 @@ _Chart = TypeVar("_Chart", bound=Callable[..., Any])
 
 
 class Charts(click.Group):
-    """The group of all charts."""
+    """The group of all charts, those of plugins after bitspec's own."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A chart by its name; one of a plugin is imported now."""
+        if cmd_name not in self.commands and cmd_name in _plugged():
+            from bitspec.cli.charts import chart_command
+
+            return chart_command(cmd_name, narrowing_options)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of charts, without importing those of plugins."""
+        width = formatter.width - 6 - max(map(len, self.commands))
+        own = [(name, chart.get_short_help_str(width)) for name, chart in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl([*own, *((name, f"Of {package}.") for name, package in _plugged().items())])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -25,14 +40,22 @@ class Charts(click.Group):
         """As click does it, with the nearest names for a chart that does not exist."""
         from bitspec.diagnostics import did_you_mean, listed
 
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], self.commands) or f"there are {listed(self.commands, 'and')}"
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], known) or f"there are {listed(known, 'and')}"
             raise click.UsageError(f"there is no chart called `{args[0]}`; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The charts in the order of their use."""
-        return list(self.commands)
+        return [*self.commands, *_plugged()]
+
+
+def _plugged() -> dict[str, str]:
+    """The charts that other packages register, with their names."""
+    from bitspec import registry
+
+    return {name: them[0].package for name, them in registry.installed("chart").items()}
 
 
 @click.group("plot", cls=Charts, epilog="Example: bitspec plot heatmap --task rte -o heatmap.svg")
@@ -41,6 +64,12 @@ def command() -> None:
 
 
 def chart_options(function: _Chart) -> _Chart:
+    """What each of bitspec's own charts can be narrowed to, and where it goes."""
+    study = click.option("--study", metavar="NAME", help="This study instead of the one that ran last.")
+    return store_option(narrowing_options(study(function)))
+
+
+def narrowing_options(function: _Chart) -> _Chart:
     """What every chart can be narrowed to, and where it goes."""
     for option in reversed(
         (
@@ -49,7 +78,6 @@ def chart_options(function: _Chart) -> _Chart:
                 "-s", "--strategy", "strategies", multiple=True, metavar="NAME", help="Only this strategy. Repeatable."
             ),
             click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="Only this model. Repeatable."),
-            click.option("--study", metavar="NAME", help="This study instead of the one that ran last."),
             click.option(
                 "-o",
                 "--output",
@@ -60,7 +88,7 @@ def chart_options(function: _Chart) -> _Chart:
         )
     ):
         function = option(function)
-    return store_option(function)
+    return function
 
 
 @command.command("heatmap", epilog="Example: bitspec plot heatmap --task rte --strategy bitfit -o bitfit.svg")

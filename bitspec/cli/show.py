@@ -69,7 +69,8 @@ def command(
     """Show what every strategy of a spec trains: how many entries, which share of all, in which roles and layers.
 
     Counts that depend on the seed are shown as a range over the study's seeds. Only the model's config is read,
-    never its weights; the structure is worked out once and cached.
+    never its weights; the structure is worked out once and cached. Which entries a ranking picks is shown once the
+    store has a trial that trained them.
 
     With --trial KEY and no SPEC, tell the story of one trial that was run: what it is, how it was trained and what
     came of it. `bitspec query "select strategy, task, seed, key"` lists the keys.
@@ -78,11 +79,11 @@ def command(
     if trial is not None:
         _check_alone(spec, [spelling for name, spelling in _OF_SPEC.items() if name in given])
         return _tell(store, trial, as_json=as_json)
-    if "store" in given:
-        raise click.UsageError("`--store` goes with `--trial`: a spec is shown without results.", context)
     if spec is None:
         raise click.MissingParameter(ctx=context, param_hint="'SPEC'", param_type="argument")
-    return _show(spec, models, strategies, seeds, as_json=as_json, heatmaps=not no_heatmap, allow_outside=allow_outside)
+    return _show(
+        spec, models, strategies, seeds, store, as_json=as_json, heatmaps=not no_heatmap, allow_outside=allow_outside
+    )
 
 
 def _check_alone(spec: Path | None, others: list[str]) -> None:
@@ -115,6 +116,7 @@ def _show(
     models: tuple[str, ...],
     strategies: tuple[str, ...],
     seeds: str | None,
+    store: Path,
     *,
     as_json: bool,
     heatmaps: bool,
@@ -138,6 +140,11 @@ def _show(
             on_build=building,
             progress=progress,
         )
+    if any(strategy.needs_weights for summary in shown.models for strategy in summary.strategies):
+        from bitspec.cli.known import with_picked
+        from bitspec.store.store import Store
+
+        shown = with_picked(shown, analysis.study, Store(store))
     diagnostics = [*analysis.diagnostics, *shown.diagnostics]
     if as_json:
         click.echo(shown.model_copy(update={"diagnostics": tuple(diagnostics)}).to_json())

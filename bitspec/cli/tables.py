@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import Final
 
 from rich.columns import Columns
 from rich.console import Console, Group
@@ -12,10 +13,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bitspec import plugins, registry
 from bitspec.api import Shown
 from bitspec.ir.cascade import given, resolve
 from bitspec.ir.study import Study
-from bitspec.parameters.summary import StrategySummary, Summary
+from bitspec.parameters.summary import Call, StrategySummary, Summary
 from bitspec.vocabulary import GLUE_LABELS, ROLES
 
 #: Marks of a heatmap's cells: none, then one for each power of ten, from 1 to ten million and more.
@@ -23,6 +25,10 @@ MARKS = "·▁▂▃▄▅▆▇█"
 #: The same where the terminal knows only ASCII.
 PLAIN_MARKS = ".12345678"
 LEGEND = "entries trained: · none  ▁ 1+  ▂ 10+  ▃ 100+  ▄ 1,000+  ▅ 10 k+  ▆ 100 k+  ▇ 1 M+  █ 10 M+"
+
+
+#: Strategies that a line about a rule or a ranking names.
+MOST_NAMED: Final = 6
 
 
 class _Console(Console):
@@ -51,6 +57,7 @@ def print_shown(study: Study, shown: Shown, *, heatmaps: bool) -> None:
         if summary.strategies:
             out.print()
             out.print(_table(summary))
+        _print_calls(out, summary)
         if heatmaps:
             _print_heatmaps(out, summary)
 
@@ -76,12 +83,19 @@ def _facts(study: Study, summary: Summary) -> Iterable[Text]:
         yield Text(f"pooler, trained with the head, counted only where it is selected: {summary.pooler:,}{where}")
 
 
+def _outputs(task: str) -> int:
+    """Outputs of a task's head: that of one's own data is not read for it, and most have two classes."""
+    if task in registry.names("task"):
+        return len(registry.find(plugins.Task, task).classes) or 1
+    return GLUE_LABELS.get(task, 2)
+
+
 def _heads(study: Study, summary: Summary) -> str:
     if not summary.head_fixed and not summary.head_per_label:
         return "this architecture has none in transformers"
     sizes: dict[int, list[str]] = {}
     for task in study.tasks:
-        labels = GLUE_LABELS.get(task.name, 2)
+        labels = _outputs(task.name)
         name = f"{task.name}, if it has two labels" if task.data is not None else task.name
         sizes.setdefault(labels, []).append(name)
     if not sizes:
@@ -101,6 +115,19 @@ def _table(summary: Summary) -> Table:
         label = [strategy.label or ""] if has_labels else []
         table.add_row(strategy.name, *label, strategy.count_text, strategy.percent_text)
     return table
+
+
+def _print_calls(console: Console, summary: Summary) -> None:
+    """What picks the entries of which strategies, where that is more than a draw."""
+    users: dict[Call, list[str]] = {}
+    for strategy in summary.strategies:
+        for call in strategy.calls:
+            users.setdefault(call, []).append(strategy.name)
+    if users:
+        console.print()
+    for call, names in users.items():
+        some = names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], "…"]
+        console.print(Text(f"{call}: {call.meaning}; {', '.join(some)}", "dim"), soft_wrap=True)
 
 
 def _print_heatmaps(console: Console, summary: Summary) -> None:
@@ -124,14 +151,15 @@ def _print_heatmaps(console: Console, summary: Summary) -> None:
 
 def _heatmap(strategy: StrategySummary, layers: int, marks: str) -> Group | None:
     """Rows are roles, columns layers; the last column is what lies outside the layers."""
-    if strategy.needs_weights:
-        return Group(Text(strategy.name, "bold"), Text("known once the weights are read"), Text(""))
+    if strategy.needs_weights and strategy.trained_as is None:
+        return Group(Text(strategy.name, "bold"), Text("known once it was run"), Text(""))
     counts: dict[str | None, dict[int | None, int]] = {}
     for cell in strategy.cells:
         counts.setdefault(cell.role, {})[cell.layer] = cell.entries
     if not counts:
         return None
-    lines = [Text(strategy.name, "bold")]
+    trained = f" as trained on {strategy.trained_as}" if strategy.trained_as else ""
+    lines = [Text.assemble((strategy.name, "bold"), trained)]
     for role in (*ROLES, None):
         if role in counts:
             row = counts[role]

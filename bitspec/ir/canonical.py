@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bitspec import plugins
 from bitspec.ir.selection import (
     Amount,
     And,
@@ -190,6 +191,15 @@ class Canonical:
 def _argument(argument: Argument) -> str:
     value = argument.value
     return f"{argument.name} = {f'{value.percent.normalize():f}%' if isinstance(value, PercentValue) else value}"
+
+
+def written_arguments(declared: Iterable[plugins.Argument], given: Iterable[Argument]) -> Iterator[str]:
+    """All arguments of a rule or a ranking as a spec would have them, those with their defaults too."""
+    known = {argument.name: _argument(argument) for argument in given}
+    for argument in declared:
+        if argument.takes != "strategy":
+            sign = "%" if argument.takes == "percent" else ""
+            yield known.get(argument.name, f"{argument.name} = {argument.default}{sign}")
 
 
 def condition_text(condition: Condition) -> str:

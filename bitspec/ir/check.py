@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from graphlib import TopologicalSorter
 from math import prod
 from typing import TypeVar
 
@@ -22,8 +23,11 @@ from bitspec.diagnostics import (
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import check_task_name, check_train
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, Top, children, walk
-from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task
+from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task, followed
 from bitspec.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
+
+#: Strategies that select by each other's changes, one after the other.
+MAX_STAGES = 8
 
 #: Trials of the largest study; to plan as many takes a minute.
 MAX_TRIALS = 100_000
@@ -135,6 +139,8 @@ def _check_references(study: Study, broken: frozenset[str]) -> Iterator[Diagnost
                 yield _unknown_selection(ref, study)
     circles = list(_circles(uses))
     yield from circles or _too_deep(study, uses)
+    if not circles:
+        yield from _too_long(study)
 
 
 def _refs(selection: Selection) -> list[Ref]:
@@ -207,6 +213,20 @@ def _depth(selection: Selection, depths: dict[str, int]) -> int:
         return depths.get(selection.name, 0)
     trained = selection.by.strategy if isinstance(selection, Top) else None
     return 1 + max([depths.get(trained or "", 0), *(_depth(child, depths) for child in children(selection))])
+
+
+def _too_long(study: Study) -> Iterator[Diagnostic]:
+    """Strategies that are trained after too many others, one after the other."""
+    names = study.strategy_names
+    before = {name: [other for other in others if other in names] for name, others in followed(study).items()}
+    stages: dict[str, int] = {}
+    for name in TopologicalSorter(before).static_order():
+        stages[name] = 1 + max((stages[other] for other in before[name]), default=-1)
+    for strategy in study.strategies:
+        if stages[strategy.name] > MAX_STAGES:
+            message = f"`{strategy.name}` is trained after more than {MAX_STAGES} others, one after the other"
+            yield error("too-deep", message, strategy.span, help="rank by the changes of an earlier one")
+            return
 
 
 def _check_tasks(study: Study) -> Iterator[Diagnostic]:

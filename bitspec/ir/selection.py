@@ -293,26 +293,56 @@ def conditions(condition: Condition) -> Iterator[Matches | Compares | IsIn]:
             yield condition
 
 
+def sized(amount: Amount, named: Mapping[str, Selection]) -> Amount:
+    """An amount as what it is worked out from: the size of a ranking is the amount that it was asked for."""
+    while isinstance(amount, SizeOf):
+        of = amount.of
+        while isinstance(of, Ref):
+            of = named[of.name]
+        if not isinstance(of, Top):
+            break
+        amount = of.amount
+    return amount
+
+
+def deciding(selection: Selection, named: Mapping[str, Selection]) -> Iterator[Selection]:
+    """All selections that decide which entries one picks, itself included; each name's once."""
+    seen: set[str] = set()
+    waiting = [selection]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Ref):
+            if node.name not in seen:
+                seen.add(node.name)
+                waiting.append(named[node.name])
+        elif isinstance(node, Draw | Top):
+            amount = sized(node.amount, named)
+            waiting += [node.of, *([amount.of] if isinstance(amount, SizeOf | Share) else [])]
+        else:
+            waiting += children(node)
+
+
 def is_random(selection: Selection, named: Mapping[str, Selection]) -> bool:
     """Whether the entries depend on the trial's seed: by a draw, or by what is trained or is about to be."""
     return any(
         (isinstance(node, Draw) and node.is_random and node.seed is None)
         or (isinstance(node, Top) and not set(node.by.needs) <= {"weights"})
-        for node in walk(selection, named)
+        for node in deciding(selection, named)
     )
 
 
 def is_ranked(selection: Selection, named: Mapping[str, Selection]) -> bool:
     """Whether the entries depend on more than the model's structure: on its weights, or on data."""
-    return any(isinstance(node, Top) for node in walk(selection, named))
+    return any(isinstance(node, Top) for node in deciding(selection, named))
 
 
 def needs(selection: Selection, named: Mapping[str, Selection]) -> frozenset[Need]:
     """What the rankings in a selection look at."""
-    return frozenset(need for node in walk(selection, named) if isinstance(node, Top) for need in node.by.needs)
+    return frozenset(need for node in deciding(selection, named) if isinstance(node, Top) for need in node.by.needs)
 
 
 def follows(selection: Selection, named: Mapping[str, Selection]) -> tuple[str, ...]:
     """The strategies whose changes decide what a selection picks, each once."""
-    found = (node.by.strategy for node in walk(selection, named) if isinstance(node, Top))
+    found = (node.by.strategy for node in deciding(selection, named) if isinstance(node, Top))
     return tuple(dict.fromkeys(name for name in found if name is not None))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from bitspec.ir.base import Node
-from bitspec.ir.selection import PercentValue, Selection
+from bitspec.ir.selection import PercentValue, Selection, Top, follows, walk
 
 
 class Name(Node):
@@ -175,3 +175,11 @@ class Study(Node):
     def task_called(self, name: str) -> str | None:
         """The full name of the task that a name stands for: `rte` finds `builtin/rte` too. None if there is none."""
         return self._tasks_by_name.get(name)
+
+
+def followed(study: Study) -> dict[str, tuple[str, ...]]:
+    """Of every strategy, the strategies whose changes decide what it selects: they are trained before it."""
+    nodes = (node for named in study.named for node in walk(named.selection))
+    if not any(isinstance(node, Top) and node.by.strategy is not None for node in nodes):
+        return {strategy.name: () for strategy in study.strategies}
+    return {strategy.name: follows(strategy.selection, study.selections) for strategy in study.strategies}

@@ -12,9 +12,9 @@ from bitspec import plugins, registry
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
 from bitspec.ir.cascade import given, resolve
-from bitspec.ir.selection import Draw, Selection, Top, follows, walk
+from bitspec.ir.selection import Draw, Selection, Top, walk
 from bitspec.ir.settings import Settings
-from bitspec.ir.study import Model, Study, Task
+from bitspec.ir.study import Model, Study, Task, followed
 from bitspec.plugins import Kind
 
 #: A new one whenever the same trial would come out with other numbers.
@@ -130,14 +130,6 @@ def trials(study: Study) -> Iterator[Trial]:
                         versions=own | versions[name],
                     )
             yield from (made[name, seed] for name in follow for seed in study.seeds)
-
-
-def followed(study: Study) -> dict[str, tuple[str, ...]]:
-    """Of every strategy, the strategies whose changes decide what it selects: they are trained before it."""
-    nodes = (node for named in study.named for node in walk(named.selection))
-    if not any(isinstance(node, Top) and node.by.strategy is not None for node in nodes):
-        return {strategy.name: () for strategy in study.strategies}
-    return {strategy.name: follows(strategy.selection, study.selections) for strategy in study.strategies}
 
 
 def canonical_for(study: Study, task: Task) -> Canonical:

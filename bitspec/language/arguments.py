@@ -9,13 +9,16 @@ from typing import Literal, cast
 from lark import Token, Tree
 
 from bitspec import plugins, registry
-from bitspec.diagnostics import BitspecError, did_you_mean, listed
+from bitspec.diagnostics import BitspecError, cut, did_you_mean, listed
 from bitspec.ir.selection import Argument, PercentValue, Ranking
 from bitspec.ir.settings import written_number
 from bitspec.language.values import Bound, Node, Scope, inner_text, name_of, token_of, value_of, variable, written
 
 #: What orders the entries of a selection, and the ranking that it goes by if none is named.
 RANKED = ("topk", "bottomk")
+#: Characters of what stands in a spec that a message repeats.
+_SHOWN = 50
+
 _BY = Ranking(name="magnitude")
 
 
@@ -73,7 +76,7 @@ def ranking_of(option: tuple[Token, Node] | None, scope: Scope) -> Ranking:
     node = option[1]
     if not isinstance(node, Tree) or node.data not in {"name", "call"}:
         hint = f"it is {listed(registry.names('ranking'))}"
-        scope.wrong("bad-argument", f"`by` cannot be `{inner_text(node)}`", node, hint)
+        scope.wrong("bad-argument", f"`by` cannot be `{_as_written(node, scope)}`", node, hint)
         return _BY
     token = token_of(node.children[0])
     name = str(operand_value(node, scope)) if node.data == "name" else str(token)
@@ -123,7 +126,7 @@ def _strategy(name: str, node: Node, scope: Scope) -> str | None:
         value = variable(token, scope) if "$" in token else name_of(token, scope)
         if isinstance(value, str):
             return value
-    message = f"`{name}` takes the name of a strategy, not `{inner_text(node)}`"
+    message = f"`{name}` takes the name of a strategy, not `{_as_written(node, scope)}`"
     scope.wrong("bad-argument", message, node, f"give it a name with `strategy`, and write `{name}(that_name)`")
     return None
 
@@ -227,6 +230,11 @@ def operand_value(node: Node, scope: Scope) -> Bound | None:
         token = token_of(node.children[0])
         return variable(token, scope) if "$" in token else str(token)
     return None
+
+
+def _as_written(node: Node, scope: Scope) -> str:
+    span = scope.span(node)
+    return cut(" ".join(scope.source.text[span.start : span.end].split()), _SHOWN)
 
 
 def _edge(node: Node) -> Token:

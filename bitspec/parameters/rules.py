@@ -124,5 +124,5 @@ CHANGE: Final = Ranking(
     version="1",
     score=_change,
     needs=("change",),
-    arguments=(Argument(name="strategy", takes="strategy", meaning="the strategy that is trained first"),),
+    arguments=(Argument(name="trained", takes="strategy", meaning="the strategy that is trained first"),),
 )

@@ -33,7 +33,8 @@ from bitspec.ir.selection import (
     Union,
     Where,
     children,
-    walk,
+    deciding,
+    sized,
 )
 from bitspec.parameters.algebra import difference, intersection, union
 from bitspec.parameters.catalogue import Catalogue, Parameter
@@ -126,7 +127,7 @@ class Selector:
 
     def amount(self, amount: Amount) -> int:
         """Number of entries that an amount stands for; percentages are exact and rounded half to even."""
-        match amount:
+        match sized(amount, self._named):
             case Count(count=count):
                 return count
             case Percent(percent=percent):
@@ -318,6 +319,7 @@ class Selector:
         return low, min(high, most), pool
 
     def _amount_bounds(self, amount: Amount) -> tuple[int, int]:
+        amount = sized(amount, self._named)
         if isinstance(amount, SizeOf | Share) and self._contains(amount.of, Top):
             part = Fraction(amount.percent) / 100 if isinstance(amount, Share) else Fraction(1)
             low, high = self.size_bounds(amount.of)
@@ -325,7 +327,7 @@ class Selector:
         return (self.amount(amount),) * 2
 
     def _contains(self, selection: Selection, kind: type[Draw] | type[Top]) -> bool:
-        return any(isinstance(node, kind) for node in walk(selection, self._named))
+        return any(isinstance(node, kind) for node in deciding(selection, self._named))
 
     def _warn(self, *warnings: Diagnostic) -> None:
         for found in warnings:

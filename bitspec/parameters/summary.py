@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from bitspec import plugins, registry
 from bitspec.diagnostics import MAX_DIAGNOSTICS, BitspecError, Diagnostic, error, is_error, unique
 from bitspec.ir.base import Noun
-from bitspec.ir.canonical import Canonical
+from bitspec.ir.canonical import Canonical, written_arguments
 from bitspec.ir.check import same_selection
 from bitspec.ir.masks import Selected
-from bitspec.ir.selection import is_random, is_ranked
+from bitspec.ir.selection import Draw, Top, deciding, is_random, is_ranked
 from bitspec.ir.study import Strategy, Study
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.select import Selector
@@ -52,11 +53,23 @@ class Cell(Noun):
     entries: int
 
 
+class Call(Noun):
+    """A rule or a ranking that a selection uses, with all its arguments as they would be written, and what it is."""
+
+    name: str
+    arguments: tuple[str, ...]
+    meaning: str
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.arguments)})" if self.arguments else self.name
+
+
 class StrategySummary(Noun):
     """What one strategy trains: from `least` to `most` entries over the seeds.
 
     `cells` is for the first seed. Where `needs_weights`, which entries they are is only known once the model's
-    weights are read: then `cells` is empty, and the counts are bounds.
+    weights are read, or the study was run: then `cells` is empty, and the counts are bounds. `calls` are what picks
+    them, but for plain draws. `trained_as` says of which finished trial the `cells` are then.
     """
 
     name: str
@@ -67,6 +80,8 @@ class StrategySummary(Noun):
     percent: tuple[float, float]
     needs_weights: bool = False
     cells: tuple[Cell, ...] = ()
+    calls: tuple[Call, ...] = ()
+    trained_as: str | None = None
 
     @property
     def count_text(self) -> str:
@@ -172,12 +187,14 @@ class _Report:
     cells: tuple[Cell, ...] = ()
     digest: str = ""
     needs_weights: bool = False
+    calls: tuple[Call, ...] = ()
     is_right: bool = True
 
     def evaluate(self, selector: Selector, catalogue: Catalogue, study: Study) -> list[Diagnostic]:
         """Take one seed's selection into account."""
         try:
             self.needs_weights = is_ranked(self.strategy.selection, study.selections)
+            self.calls = self.calls or _calls(self.strategy, study)
             if self.needs_weights:
                 self.counts += selector.size_bounds(self.strategy.selection)
                 return []
@@ -212,7 +229,25 @@ class _Report:
             percent=(_percent(least, catalogue), _percent(most, catalogue)),
             needs_weights=self.needs_weights,
             cells=self.cells,
+            calls=self.calls,
         )
+
+
+def _calls(strategy: Strategy, study: Study) -> tuple[Call, ...]:
+    """What picks the entries of a strategy: rankings, and rules that have arguments of their own."""
+    found: dict[Call, None] = {}
+    for node in deciding(strategy.selection, study.selections):
+        if isinstance(node, Top):
+            ranking = registry.find(plugins.Ranking, node.by.name)
+            named = [node.by.strategy] if node.by.strategy is not None else []
+            arguments = (*named, *written_arguments(ranking.arguments, node.by.arguments))
+            found[Call(name=node.by.name, arguments=arguments, meaning=ranking.summary)] = None
+        elif isinstance(node, Draw):
+            rule = registry.find(plugins.Rule, node.rule)
+            if rule.arguments:
+                arguments = tuple(written_arguments(rule.arguments, node.arguments))
+                found[Call(name=node.rule, arguments=arguments, meaning=rule.summary)] = None
+    return tuple(found)
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int]:

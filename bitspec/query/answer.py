@@ -83,7 +83,7 @@ def explain(text: str, store: Path) -> str:
 def schema(view: str | None = None) -> Answer:
     """The views, or the columns of one view. Raises BitspecError if there is none of this name."""
     if view is None:
-        return Answer(_texts("view", "a row is"), [(name, one.meaning) for name, one in VIEWS.items()])
+        return Answer(texts("view", "a row is"), [(name, one.meaning) for name, one in VIEWS.items()])
     if view not in VIEWS:
         hint = did_you_mean(view, VIEWS) or f"the views are {listed(VIEWS, 'and')}"
         raise BitspecError(error("unknown-view", f"there is no view called `{view}`", help=hint))
@@ -91,10 +91,11 @@ def schema(view: str | None = None) -> Answer:
         types = Reader(connection).relation(view).types
     meanings = {column: meaning for column, (_, meaning) in VIEWS[view].columns.items()}
     rows = [(column, types[column], meaning) for column, meaning in meanings.items()]
-    return Answer(_texts("column", "type", "meaning"), rows)
+    return Answer(texts("column", "type", "meaning"), rows)
 
 
-def _texts(*headings: str) -> tuple[Column, ...]:
+def texts(*headings: str) -> tuple[Column, ...]:
+    """Columns of texts."""
     return tuple(Column(heading, Kind.TEXT) for heading in headings)
 
 

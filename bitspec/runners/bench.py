@@ -15,8 +15,8 @@ from bitspec.diagnostics import BitspecError, error, is_error
 from bitspec.ir.events import Change, Event, Failed, Finished, Result
 from bitspec.ir.masks import Mask, Selected, Whole
 from bitspec.ir.selection import Ranking
-from bitspec.ir.study import Model, Task
-from bitspec.ir.trials import Planned, followed
+from bitspec.ir.study import Model, Task, followed
+from bitspec.ir.trials import Planned
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.files import is_pickled

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitspec.ir.study import Model, Study, Task
-from bitspec.ir.trials import Planned, followed, trials
+from bitspec.ir.study import Model, Study, Task, followed
+from bitspec.ir.trials import Planned, trials
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.models import model_folder

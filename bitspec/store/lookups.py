@@ -197,3 +197,32 @@ def _stored(row: tuple[object, ...]) -> StoredTrial:
             "has_values": has_values,
         }
     )
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What a finished trial trained: the entries by role and layer."""
+
+    task: str
+    seed: int
+    entries: tuple[tuple[str | None, int | None, int], ...]
+
+
+def picked(connection: duckdb.DuckDBPyConnection, model: str, task: str, selection: str) -> Picked | None:
+    """What a selection, by its canonical text, came to on a model and a task: in the trial with the lowest seed.
+
+    None if no such trial is finished.
+    """
+    found = connection.execute(
+        """SELECT key, seed FROM base.trials
+        WHERE status = 'finished' AND model_source = $1 AND task = $2 AND selection = $3
+        ORDER BY seed, finished DESC LIMIT 1""",
+        [model, task, selection],
+    ).fetchone()
+    if found is None:
+        return None
+    key, seed = found
+    rows = connection.execute(
+        "SELECT role, layer, sum(trained)::BIGINT FROM base.changes WHERE key = $1 GROUP BY role, layer", [key]
+    ).fetchall()
+    return Picked(task, seed, tuple((role, layer, int(trained)) for role, layer, trained in rows))

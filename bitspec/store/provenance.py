@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from bitspec import registry
+
 #: Packages that numbers may depend on, or that are asked for when they differ.
 PACKAGES: Final = (
     "bitspec",
@@ -46,14 +48,14 @@ def provenance(folder: Path) -> Provenance:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the platform (`Linux x86_64`) and all packages that are installed."""
+    """Versions of Python, the platform (`Linux x86_64`), and all those packages and plugins that are installed."""
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return found | registry.packages()
 
 
 def git_commit(folder: Path) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from bitspec import plugins, registry
 from bitspec.ir.events import Failed, Predictions, Result
 from bitspec.ir.study import Study
 from bitspec.ir.trials import Planned
@@ -211,11 +212,13 @@ def insert_failure(
 
 
 def main_metric(planned: Planned, metrics: dict[str, float], score: float) -> str | None:
-    """The name of the metric that a trial is scored by; for a task of a plugin, the one that is equal to the score."""
+    """The name of the metric that a trial is scored by; of a task that is not known here, the one that is its score."""
     task = planned.trial.task
     if task.data is not None:
         return task.data.metric
     known = {**GLUE, **BUILTIN_TASKS}.get(task.name)
+    if known is None and task.name in registry.names("task"):
+        known = registry.find(plugins.Task, task.name).metric
     return known or next((name for name, value in metrics.items() if math.isclose(value * 100, score)), None)
 
 

@@ -246,6 +246,13 @@ class Store:
         with self._reading() as connection:
             return lookups.find_trial(connection, key)
 
+    def picked(self, model: str, task: str, selection: str) -> lookups.Picked | None:
+        """What a selection came to in a finished trial; see `lookups.picked`. None if there is no store, too."""
+        if not self._is_there():
+            return None
+        with self._reading() as connection:
+            return lookups.picked(connection, model, task, selection)
+
     def values(self, key: str) -> TrainedValues | None:
         """The values that a trial trained, by its whole key; None if they were not kept."""
         path = self._values_path(key)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from json import JSONEncoder
 
+from bitspec import registry
+
 #: The JSON that fingerprints are made of: one form for one value, and nothing outside ASCII.
 _canonical = JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
@@ -49,9 +51,12 @@ class Examples:
 
     def scores(self, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:
         """Every metric of the task on a validation set, as fractions by name; see `bitspec.training.metrics`."""
-        from bitspec.training.metrics import scores  # which brings numpy
+        from bitspec.training.metrics import score_of, scores  # which bring numpy
 
-        return scores(self.outputs, split, labels, predictions)
+        found = scores(self.outputs, split, labels, predictions)
+        if self.metric in registry.names("metric"):
+            found |= score_of(self.metric, split, labels, predictions)
+        return found
 
     @cached_property
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
+from bitspec import plugins, registry
 from bitspec.diagnostics import did_you_mean, listed
 from bitspec.training.tables import Cell, Table
 
@@ -33,6 +34,13 @@ _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]
 #: A class as the labels say it; 1 and 1.0 are one, and so are `1` and 1.
 _Class: TypeAlias = int | float | str
 _Label = TypeVar("_Label")
+
+
+def is_regression(metric: str) -> bool:
+    """Whether a metric compares numbers, and not classes."""
+    if metric in registry.names("metric"):
+        return registry.find(plugins.Metric, metric).is_regression
+    return metric in REGRESSION
 
 
 def texts(table: Table, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:

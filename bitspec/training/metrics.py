@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bitspec import plugins, registry
+
 if TYPE_CHECKING:
     import evaluate
 
@@ -34,6 +36,20 @@ def scores(outputs: int, split: str, labels: Sequence[float], predictions: Seque
     found: dict[str, float] = metric(outputs).compute(predictions=predictions, references=labels)
     suffix = split.removeprefix("validation")
     return {f"{name}{suffix}": value for name, value in found.items()}
+
+
+def score_of(name: str, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:
+    """The metric of a plugin on a validation set, by its name with the set's ending.
+
+    Raises BitspecError where the plugin fails, or returns no finite number.
+    """
+    plugin, one = registry.find(plugins.Metric, name), registry.of_package("metric", name)
+    kind = np.float64 if plugin.is_regression else np.int64
+    with registry.guarded(one, "score"):
+        found = float(plugin.compute(np.asarray(labels, kind), np.asarray(predictions, kind)))
+        if not np.isfinite(found):
+            raise ValueError(f"it returned {found}")
+    return {f"{name}{split.removeprefix('validation')}": found}
 
 
 @cache

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
+from math import isfinite
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
+from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, error, listed
 from bitspec.ir.study import Task, TaskData
 from bitspec.training import hub
@@ -17,7 +19,7 @@ from bitspec.training.arrow import of_arrow
 from bitspec.training.examples import Examples, Split
 from bitspec.training.files import read_table, read_tsv
 from bitspec.training.glue import BUILTINS, GLUE, Glue, Layout
-from bitspec.training.labels import REGRESSION, check_spread, found_classes, given_classes, numbers, texts
+from bitspec.training.labels import check_spread, found_classes, given_classes, is_regression, numbers, texts
 from bitspec.training.memory import Memory, state_of
 from bitspec.training.tables import Origin, Table
 from bitspec.vocabulary import BUILTIN_TASKS, METRICS
@@ -81,6 +83,8 @@ def _source(task: Task, base: Path, data_dir: Path | None) -> _Source:
         return _OwnFiles(task, task.data, base)
     if task.name in BUILTINS:
         return _Folder(task, builtin_folder(task.name), BUILTINS[task.name])
+    if task.name in registry.names("task"):
+        return _OfPlugin(task, registry.find(plugins.Task, task.name, task.span), data_dir)
     if task.name not in GLUE:
         raise ValueError(f"there is no task `{task.name}`: the study has not passed its check")
     known = GLUE[task.name]
@@ -138,11 +142,11 @@ class _OwnFiles:
 
     def read(self, on_fetch: OnFetch | None) -> Examples:  # noqa: ARG002 - it is all here
         text, label, metric = self.data.text, self.data.label, self.data.metric
-        if metric not in METRICS:
+        if metric not in METRICS and metric not in registry.names("metric"):
             raise ValueError(f"there is no metric `{metric}`: the study has not passed its check")
         tables = {split: read_table(path, (*text, label), self.task.span) for split, path in self._files().items()}
         labels: Mapping[str, tuple[int, ...] | tuple[float, ...]]
-        if metric in REGRESSION:
+        if is_regression(metric):
             classes: tuple[str, ...] = ()
             labels = {split: numbers(table, label, metric) for split, table in tables.items()}
             check_spread(tables["training"], label, labels["training"])
@@ -212,6 +216,45 @@ class _OnHub:
             for split, (name, table) in zip(SPLITS, fetched.items(), strict=False)
         )
         return _examples(self.task, splits, classes)
+
+
+@dataclass(frozen=True)
+class _OfPlugin:
+    """A task that another package reads. What it depends on is its own affair: it is always read."""
+
+    task: Task
+    plugin: plugins.Task
+    data_dir: Path | None
+
+    def state(self) -> str | None:
+        return None
+
+    def read(self, on_fetch: OnFetch | None) -> Examples:  # noqa: ARG002 - it shows its own progress
+        one = registry.of_package("task", self.task.name)
+        with registry.guarded(one, "read its examples", span=self.task.span):
+            training, validation = self.plugin.read(self.data_dir)
+            splits = [
+                _checked(rows, split, self.plugin) for split, rows in zip(SPLITS, (training, validation), strict=False)
+            ]
+        return _examples(self.task, splits, tuple(self.plugin.classes), self.plugin.metric)
+
+
+def _checked(rows: plugins.Rows, split: str, plugin: plugins.Task) -> Split:
+    """A split of a plugin's examples. Raises ValueError if they are not what a task has."""
+    texts = tuple(tuple(texts) for texts in rows.texts)
+    if not texts or len(texts) != len(rows.labels):
+        raise ValueError(f"{len(texts)} examples with {len(rows.labels)} labels in the {split} set")
+    if {len(one) for one in texts} not in ({1}, {2}) or not all(isinstance(text, str) for one in texts for text in one):
+        raise ValueError(f"an example of the {split} set has neither one nor two texts")
+    if not plugin.classes:
+        numbers = tuple(float(label) for label in rows.labels)
+        if not all(map(isfinite, numbers)):
+            raise ValueError(f"a label of the {split} set is no finite number")
+        return Split(split, texts, numbers)
+    classes = tuple(int(label) for label in rows.labels)
+    if not all(0 <= number < len(plugin.classes) for number in classes):
+        raise ValueError(f"a label of the {split} set is not the number of a class, 0 to {len(plugin.classes) - 1}")
+    return Split(split, texts, classes)
 
 
 def _known(task: Task, table: Table, split: str, columns: tuple[str, ...], classes: tuple[str, ...]) -> Split:

@@ -46,7 +46,8 @@ SPEC_WORDS: tuple[str, ...] = (
     *KEYWORDS, *SELECTIONS, *FUNCTIONS, *ATTRIBUTES, *ROLES, *KINDS, *SETTINGS, *_STRANGE,
     "..", "==", "!=", "<=", ">=", "!~", "~", "$r", "${r}", "$", "rte", "builtin/rte", "0", "3", "-1", "0.5", "5%", "0..4",
     *"{}()=,|&+%:\"'.!/\\;[]*", '"a"', "'b'", "per = tensor", "by = magnitude", "seed = 7", "size(bias)", "50% of bias",
-    "by = change(x)", "by = fisher(examples = 3)", "bottomk(bias, 5, by = gradient)", "train.csv", "'(?R)'", "'(a+)+$'", "'a{9999}'", "'['", "1e9", "{0..3}", "{ }", "use '../x'",
+    "by = change(x)", "by = fisher(examples = 3)", "bottomk(bias, 5, by = gradient)",
+    "train.csv", "'(?R)'", "'(a+)+$'", "'a{9999}'", "'['", "1e9", "{0..3}", "{ }", "use '../x'",
 )  # fmt: skip
 
 #: The same for queries.
