@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+PLUGINS_VENV ?= .venv-plugins
 BIN = $(VENV)/bin
 
-.PHONY: install quickstart test test-slow lint format docs bench bench-training clean
+.PHONY: install quickstart test test-slow test-plugins lint format docs bench bench-training clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +31,17 @@ test-slow: install
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group fuzz
 	$(BIN)/python -m pytest -m slow
 
+# In an environment of their own, on top of ours: the core is tested without any of them.
+test-plugins: $(PLUGINS_VENV)/.installed
+	for tests in plugins/*/; do OMP_NUM_THREADS=1 $(PLUGINS_VENV)/bin/python -m pytest $$tests || exit 1; done
+
+$(PLUGINS_VENV)/.installed: $(VENV)/.installed $(wildcard plugins/*/pyproject.toml plugins/examples/*/pyproject.toml)
+	$(PYTHON) -m venv --clear $(PLUGINS_VENV)
+	$(PLUGINS_VENV)/bin/python tools/on_top.py $(VENV)
+	$(PLUGINS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  $(foreach plugin,$(dir $(wildcard plugins/*/pyproject.toml plugins/examples/*/pyproject.toml)),-e $(plugin))
+	touch $@
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +65,4 @@ bench-training: install
 	  $(if $(and $(GLUE),$(MODEL)),study --glue $(GLUE) --model $(MODEL)) $(if $(JSON),--json $(JSON))
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PLUGINS_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -102,6 +102,15 @@ class Drawing:
     randomness: Randomness
     catalogue: Catalogue
 
+    def pick(self, positions: npt.NDArray[np.int64]) -> Selected:
+        """The entries of the pool at sorted, distinct positions.
+
+        A pool's entries are numbered from 0 through its tensors in order of name, and through each in row-major order.
+        """
+        from bitspec.parameters.sampling import pick
+
+        return pick(self.pool, positions)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(Plugin):

@@ -114,12 +114,12 @@ def _together(parts: Iterator[Selected], pool: Selected) -> Selected:
 def _draw(pool: Selected, amount: int, stream: Stream) -> Selected:
     # Most of a pool is drawn as the little that is left out.
     if 2 * amount > pool.count:
-        return difference(pool, _pick(pool, stream.sample(pool.count, pool.count - amount)))
-    return _pick(pool, stream.sample(pool.count, amount))
+        return difference(pool, pick(pool, stream.sample(pool.count, pool.count - amount)))
+    return pick(pool, stream.sample(pool.count, amount))
 
 
-def _pick(pool: Selected, positions: Indices) -> Selected:
-    # The entries at sorted positions of a pool. Takes the positions over: they become the masks' own memory.
+def pick(pool: Selected, positions: Indices) -> Selected:
+    """The entries at sorted, distinct positions of a pool, which it takes over: they become the masks' own memory."""
     masks: dict[str, Mask] = {}
     offset = low = 0
     for name, count in pool.counts.items():
@@ -250,7 +250,7 @@ def _largest(pool: Selected, amount: int, scores: Values) -> Selected:
             kept = _first_largest(best, amount)
             best, positions = best[kept], positions[kept]
         offset += count
-    return _pick(pool, positions)
+    return pick(pool, positions)
 
 
 def _scores(mask: Mask, shape: Shape, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

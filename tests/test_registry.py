@@ -1,0 +1,298 @@
+"""Plugins as they are installed: found by name, checked, and kept at arm's length."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from typing import Any
+
+import pytest
+
+from bitspec import plugins, registry
+from bitspec.diagnostics import BitspecError, Diagnostic, Source
+from bitspec.language.load import analyse, loads
+from tests.installed import Site, site
+
+__all__ = ["site"]
+
+RULES = "bitspec.rules"
+
+GOOD = """
+from bitspec.plugins import *
+
+def take(drawing):
+    import numpy as np
+    return drawing.pick(np.arange(drawing.amount))
+
+PLUGIN = Rule(surface=1, summary="the first entries", version="3", take=take, example="first(bias, 5)", is_random=False)
+"""
+
+
+def rule(body: str = "", **changes: str) -> str:
+    """A module with a rule, of which something is different."""
+    arguments = {"surface": "1", "summary": "'x'", "version": "'1'", "take": "take", "example": "'first(bias, 5)'"}
+    given = ", ".join(f"{name}={value}" for name, value in (arguments | changes).items())
+    return f"from bitspec.plugins import *\n\ndef take(drawing):\n{textwrap.indent(body or 'return drawing.pool', '    ')}\n\nPLUGIN = Rule({given})\n"
+
+
+def fault(kind: plugins.Kind = "rule", name: str = "first") -> Diagnostic:
+    found = registry.faults(registry.of_package(kind, name))
+    assert found is not None
+    return found
+
+
+def test_bitspecs_own_register_as_anyone_does() -> None:
+    assert set(registry.names("rule")) >= {"rand", "rows", "cols", "rowcol"}
+    assert set(registry.names("ranking")) >= {"magnitude", "gradient", "fisher", "change"}
+    assert registry.find(plugins.Rule, "rand").example == "rand(bias, 0.04%)"
+    assert registry.of_package("runner", "local").is_own
+    assert registry.version("rule", "rand") is None
+    for kind in plugins.GROUPS:
+        for them in registry.installed(kind).values():
+            assert all(registry.faults(one) is None for one in them)
+
+
+def test_what_a_package_registers_is_found_by_its_name(site: Site) -> None:
+    module = site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
+    one = registry.of_package("rule", "first")
+    assert str(one) == "the rule `first` of good-rules 1.0"
+    assert (one.is_own, registry.faults(one), registry.summary(one)) == (False, None, "the first entries")
+    assert registry.find(plugins.Rule, "first").version == registry.version("rule", "first") == "3"
+    assert registry.packages() == {"good-rules": "1.0"}
+    with pytest.raises(KeyError):
+        registry.find(plugins.Rule, "second")
+    assert module in __import__("sys").modules
+
+
+def test_only_what_is_asked_for_is_imported(site: Site) -> None:
+    module = site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
+    assert "first" in registry.names("rule")
+    loads("strategy s = rand(bias, 5)")
+    assert module not in __import__("sys").modules
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "help_"),
+    [
+        ("raise RuntimeError('no luck')", "failed to be imported: RuntimeError: no luck (bad_rules.py:1)", "tell its authors, or do without it: `pip uninstall bad-rules`"),
+        ("import sys; sys.exit(3)", "failed to be imported: SystemExit: 3", "tell its authors, or do without it: `pip uninstall bad-rules`"),
+        ("PLUGIN = 5", "is not a `bitspec.plugins.Rule`, but a `int`", "tell its authors: docs/plugins.md says what a plugin has"),
+        ("from bitspec.plugins import Rule as PLUGIN", "is not a `bitspec.plugins.Rule`, but a `Rule`", "tell its authors: docs/plugins.md says what a plugin has"),
+        ("x = 1", "failed to be imported: AttributeError", "tell its authors"),
+        (rule(surface="2"), "was built for a newer bitspec: for version 2 of the surface for plugins, and this is version 1", "update it: `pip install --upgrade bitspec`"),
+        (rule(surface="0"), "was built for another bitspec: for version 0 of the surface for plugins, and this is version 1", "update it: `pip install --upgrade bad-rules`"),
+        (rule(surface="'x'"), "was built for another bitspec: for version 'x'", "update it"),
+        (rule(version="2"), "has 2 for a version, which must be a text", "tell its authors"),
+        (rule(version="' '"), "has ' ' for a version, which must be a text", "tell its authors"),
+        (rule(unheard_of="1"), "failed to be imported: TypeError", "tell its authors"),
+        (rule(arguments="(Argument(name='seed', takes='whole', meaning='x'),)"), "has an argument `seed` twice", "tell its authors"),
+        (rule(arguments="(Argument(name='a', takes='whole', meaning='x'),) * 2"), "has an argument `a` twice", "tell its authors"),
+        (rule(arguments="(Argument(name='A b', takes='whole', meaning='x'),)"), "has an argument with the name 'A b'", "tell its authors"),
+        (rule(arguments="(Argument(name='a', takes='text', meaning='x'),)"), "has an argument `a` that takes a text, which only runners can have", "tell its authors"),
+        (rule(arguments="(Argument(name='a', takes='strategy', meaning='x'),)"), "has an argument `a` that takes a strategy, which only rankings can have", "tell its authors"),
+    ],
+)  # fmt: skip
+def test_a_broken_plugin_is_named(site: Site, code: str, said: str, help_: str) -> None:
+    site.install("bad-rules", {RULES: {"first": "PLUGIN"}}, code)
+    found = fault()
+    assert found.code == "broken-plugin"
+    assert found.message.startswith("the rule `first` of bad-rules 1.0 ")
+    assert said in found.message
+    assert help_ in (found.help or "")
+
+
+@pytest.mark.parametrize("name", ["First", "for", "a b", "1st", "rand/x"])
+def test_a_name_that_cannot_be_written_is_told_of(site: Site, name: str) -> None:
+    site.install("bad-rules", {RULES: {name: "PLUGIN"}}, GOOD)
+    assert "has a name that cannot be written where it would be used" in fault(name=name).message
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        ("ranking", "Ranking(surface=1, summary='', version='1', score=abs, needs=('change',))", "needs a change and an argument that takes a strategy, or neither"),
+        ("task", "Task(surface=1, summary='', version='1', classes=('a',), metric='accuracy', read=abs)", "needs the names of two classes or more, or none for a regression"),
+        ("task", "Task(surface=1, summary='', version='1', classes=(), metric='acuracy', read=abs)", "is scored by `acuracy`, and there is no such metric"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_told_of(site: Site, kind: plugins.Kind, code: str, said: str) -> None:
+    site.install("bad", {plugins.GROUPS[kind]: {"first": "PLUGIN"}}, f"from bitspec.plugins import *\nPLUGIN = {code}")
+    assert said in fault(kind).message
+
+
+def test_of_two_packages_with_one_name_neither_is_used(site: Site) -> None:
+    site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
+    site.install("other-rules", {RULES: {"first": "PLUGIN"}}, GOOD, version="2.1")
+    ours, theirs = registry.installed("rule")["first"]
+    for one, other in ((ours, "other-rules 2.1"), (theirs, "good-rules 1.0")):
+        found = registry.faults(one)
+        assert found is not None
+        assert found.message.endswith(f"is not used: {other} registers the same name")
+        assert found.help == f"uninstall all but one: `pip uninstall {one.package}`"
+
+
+def test_bitspecs_own_words_stay_its_own(site: Site) -> None:
+    site.install("bad-rules", {RULES: {"rand": "PLUGIN", "topk": "PLUGIN"}}, GOOD)
+    assert registry.find(plugins.Rule, "rand").summary == "a sample of single entries"
+    intruder = registry.installed("rule")["rand"][1]
+    found = registry.faults(intruder)
+    assert found is not None
+    assert "is not used: `rand` is a word of bitspec's own" in found.message
+    assert "`topk` is a word of bitspec's own" in fault(name="topk").message
+
+
+# In a spec --------------------------------------------------------------------------------------------------
+
+
+def said(text: str) -> list[str]:
+    return [found.message for found in analyse(Source("<spec>", text)).diagnostics]
+
+
+def test_a_broken_plugin_is_told_of_where_it_is_used_and_only_there(site: Site) -> None:
+    site.install("bad-rules", {RULES: {"first": "PLUGIN"}}, "raise RuntimeError('no luck')")
+    assert said("strategy s = rand(bias, 5)") == []
+    (found,) = analyse(Source("<spec>", "strategy s = first(bias, 5)")).diagnostics
+    assert found.code == "broken-plugin"
+    assert found.span is not None
+    assert found.span.location == "<spec>:1:14"
+
+
+def test_a_groups_name_may_be_that_of_a_rule(site: Site) -> None:
+    site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
+    assert said("group first = bias strategy s = first | first(bias, 5)") == []
+    (found,) = analyse(Source("<spec>", "strategy s = first")).diagnostics
+    assert found.help == "`first` is a rule: it has arguments in parentheses"
+
+
+def picked(site: Site, code: str, call: str = "first(bias, 5)") -> Any:
+    from bitspec.ir.canonical import Canonical
+    from bitspec.parameters.select import Selector
+    from tests.parameters.handmade import TINY
+
+    site.install("some-rules", {RULES: {"first": "PLUGIN"}}, code)
+    study = loads(f"group s = {call}")
+    selector = Selector(TINY, 0, named=study.selections, canonical=Canonical(study.selections).text)
+    return selector.select(study.selections["s"])
+
+
+def test_a_rule_selects(site: Site) -> None:
+    assert picked(site, GOOD).count == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "code"),
+    [
+        ("return 5", "returned a `int`, and no `Selected`", "broken-plugin"),
+        ("return drawing.pool", "returned 20 entries, and was asked for 5", "broken-plugin"),
+        ("raise KeyError('x')", "failed to select: KeyError: 'x' (some_rules.py:4)", "broken-plugin"),
+        ("raise Refusal('not on a Tuesday', help='wait')", "the rule `first` of some-rules 1.0: not on a Tuesday", "refused"),
+        ("return drawing.pick(__import__('numpy').arange(0))", "returned 0 entries, and was asked for 5", "broken-plugin"),
+        ("from bitspec.ir.masks import Selected, Whole\nparameters = drawing.catalogue.parameters\nreturn Selected({one.name: Whole() for one in parameters}, {one.name: one.shape for one in parameters})", "returned entries that the selection does not have", "broken-plugin"),
+    ],
+)  # fmt: skip
+def test_what_a_rule_does_wrong_is_told_at_its_place(site: Site, body: str, said: str, code: str) -> None:
+    with pytest.raises(BitspecError) as raised:
+        picked(site, rule(body))
+    (found,) = raised.value.diagnostics
+    assert found.code == code
+    assert said in found.message
+    assert found.span is not None
+    assert found.span.location.endswith(":1:11")
+
+
+def test_an_inexact_rule_may_pick_less_but_not_nothing(site: Site) -> None:
+    assert picked(site, rule("return drawing.pick(__import__('numpy').arange(3))", is_exact="False")).count == 3
+
+
+def test_nothing_is_too_little_of_an_inexact_rule(site: Site) -> None:
+    with pytest.raises(BitspecError, match="`first` finds nothing to select for 5 entries"):
+        picked(site, rule("return drawing.pick(__import__('numpy').arange(0))", is_exact="False"))
+
+
+def test_a_rule_for_lines_gets_whole_matrices(site: Site) -> None:
+    with pytest.raises(BitspecError, match="`first` takes lines of matrices"):
+        picked(site, rule(takes_lines="True"))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return [1]", "returned a `list`, and no array of numbers"),
+        ("return evidence.weights[:1]", "returned scores of shape (1,)"),
+        ("return 1 / 0", "failed to rank: ZeroDivisionError: division by zero (some_rankings.py:4)"),
+    ],
+)
+def test_what_a_ranking_does_wrong_is_told_at_its_place(site: Site, body: str, said: str) -> None:
+    from tests.parameters.handmade import VALUES, selector
+
+    code = f"from bitspec.plugins import *\n\ndef score(evidence):\n    {body}\n\nPLUGIN = Ranking(surface=1, summary='x', version='1', score=score, needs=('weights',))\n"
+    site.install("some-rankings", {"bitspec.rankings": {"odd": "PLUGIN"}}, code)
+    study = loads("group s = topk(bias, 5, by = odd)")
+    with pytest.raises(BitspecError) as raised:
+        selector(values=VALUES.__getitem__).select(study.selections["s"])
+    (found,) = raised.value.diagnostics
+    assert said in found.message
+    assert found.span is not None
+    assert found.span.location.endswith(":1:30")
+
+
+# Arm's length -----------------------------------------------------------------------------------------------
+
+
+def test_what_it_prints_goes_to_the_other_output(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.install("loud", {RULES: {"first": "PLUGIN"}}, "print('hello')\nprint('there', end='')\n" + GOOD)
+    registry.find(plugins.Rule, "first")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "warning: the rule `first` of loud 1.0 prints to the standard output, which is for results; it says:\n"
+        "  hello\n"
+        "  there\n"
+    )
+
+
+def test_what_hangs_is_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "LOADING", 0.2)
+    site.install(
+        "slow",
+        {RULES: {"first": "PLUGIN"}},
+        "while True:\n    try:\n        pass\n    except Exception:\n        pass\n",
+    )
+    assert "took more than 0.2 seconds to be imported, and was stopped" in fault().message
+
+
+def test_beside_the_main_thread_nothing_is_timed(site: Site) -> None:
+    site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
+    found: list[plugins.Rule] = []
+    thread = threading.Thread(target=lambda: found.append(registry.find(plugins.Rule, "first")))
+    thread.start()
+    thread.join()
+    assert [one.version for one in found] == ["3"]
+
+
+def test_ctrl_c_stays_ctrl_c(site: Site) -> None:
+    site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
+    with pytest.raises(KeyboardInterrupt), registry.guarded(registry.of_package("rule", "first"), "work"):
+        raise KeyboardInterrupt
+
+
+def test_a_runner_of_a_plugin_that_fails_is_named(site: Site) -> None:
+    from bitspec.runners.plugged import runner
+
+    code = (
+        "from bitspec.plugins import *\n\nclass Odd:\n    def device(self, work):\n        raise OSError('no device')\n"
+        "    def run(self, work, packs, stop):\n        yield 1\n        raise OSError('broke')\n\n"
+        "PLUGIN = Runner(surface=1, summary='x', version='1', make=Odd)\n"
+    )
+    site.install("odd-runner", {"bitspec.runners": {"odd": "PLUGIN"}}, code)
+    made = runner("odd", {})
+    with pytest.raises(
+        BitspecError, match=r"the runner `odd` of odd-runner 1\.0 failed to name its device: OSError: no device"
+    ):
+        made.device(None)  # type: ignore[arg-type]
+    events = made.run(None, None)  # type: ignore[arg-type]
+    assert next(events) == 1  # type: ignore[comparison-overlap]
+    with pytest.raises(BitspecError, match="failed to train: OSError: broke"):
+        next(events)
+    with pytest.raises(BitspecError, match="there is no runner called `od`"):
+        runner("od", {})
