@@ -7,6 +7,7 @@ nothing but what asked for it.
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import signal
 import sys
@@ -299,7 +300,7 @@ def _limited(seconds: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-class _Printed:
+class _Printed(io.TextIOBase):
     """Takes what a plugin prints to the standard output to the standard error, and says once whose it is."""
 
     def __init__(self, one: Installed) -> None:
@@ -314,14 +315,16 @@ class _Printed:
             self._print(line)
         return len(text)
 
-    def flush(self) -> None:
-        """Nothing waits but the beginning of a line."""
+    def writable(self) -> bool:
+        """It is to be written to."""
+        return True
 
     def close(self) -> None:
         """Print what is left."""
         if self._line:
             self._print(self._line)
         self._line = ""
+        super().close()
 
     def _print(self, line: str) -> None:
         if not self._is_told:

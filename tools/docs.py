@@ -120,6 +120,7 @@ def _limits() -> str:
             ("words that the loops of a spec write", f"{limits.MAX_WRITTEN:,}"),
             ("seeds of a study", f"{build.MAX_SEEDS:,}"),
             ("trials of a study", f"{check.MAX_TRIALS:,}"),
+            ("strategies that select by each other's changes, one after the other", f"{check.MAX_STAGES}"),
             ("seeds over which `bitspec show` tries sizes", f"{summary.MAX_SEEDS}"),
             ("a name", f"{values.MAX_NAME} characters"),
             ("a number", f"{values.MAX_DIGITS} characters"),
@@ -154,10 +155,15 @@ def _options() -> str:
     for name, command, meaning in _commands():
         usage = " ".join(command.collect_usage_pieces(click.Context(command)))
         lines += [f"**`bitspec {name} {usage}`**: {meaning}", ""]
-        options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+        given = command.get_params(click.Context(command))
+        options = [one for one in given if isinstance(one, click.Option) and one.name != "help"]
         rows = [(_codes([*option.opts, *option.secondary_opts]), _said(option)) for option in options]
         lines += [_table(("option", "meaning"), rows)] if rows else []
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _file(path: str, language: str) -> str:
+    return f"```{language}\n{(ROOT / path).read_text('utf-8')}```\n"
 
 
 def _said(option: click.Option) -> str:
@@ -177,6 +183,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": lambda: _words("metric", vocabulary.METRICS),
     "keywords": lambda: f"{_codes(vocabulary.KEYWORDS)}\n",
     "limits": _limits,
+    "plugin-module": lambda: _file("plugins/examples/rule/bitspec_blocks.py", "python"),
+    "plugin-project": lambda: _file("plugins/examples/rule/pyproject.toml", "toml"),
     "options": _options,
 }
 

@@ -41,6 +41,7 @@ from bitspec.ir.selection import (
     Union,
     Value,
     Where,
+    sized,
 )
 
 #: A part longer than this stands as its sha256. It bounds the form of groups that use each other many times over.
@@ -177,7 +178,7 @@ class Canonical:
         return f"{by.name}({', '.join(arguments)})" if arguments else by.name
 
     def _amount(self, amount: Amount) -> str:
-        match amount:
+        match sized(amount, self._selections):
             case Count(count=count):
                 return str(count)
             case Percent(percent=percent):

@@ -107,8 +107,13 @@ def _of_ranking(
         first = _edge(operand)
         found.named[strategies[0].name] = (first, operand)
     for extra in found.positional:
-        takes = listed(declared, "and") if declared else "nothing"
-        scope.wrong("extra-argument", f"`{name}` takes {takes}, with their names", extra, "write `name = value`")
+        if len(declared) > len(strategies):
+            shown = _as_written(extra, scope)
+            names = [one.name for one in declared.values() if one.takes != "strategy"]
+            message, hint = f"`{name}` takes its arguments by name", f"write for example `{names[0]} = {shown}`"
+        else:
+            message, hint = f"`{name}` takes no {'other ' if strategies else ''}arguments", "take it away"
+        scope.wrong("extra-argument", message, extra, hint)
     if strategies and strategies[0].name not in found.named:
         message = f"`{name}` needs the name of a strategy in parentheses"
         scope.wrong("missing-argument", message, node, f"write for example `by = {name}(bitfit)`")

@@ -68,6 +68,19 @@ class Claims:
 
         Raises BitspecError if the store cannot be written to.
         """
+        known = -1
+        while known < len(self.elsewhere):  # what others ended meanwhile may let others begin
+            known = len(self.elsewhere)
+            pack, held = self._first()
+            if pack is not None:
+                return pack
+        if held and not self._has_waited:
+            self._has_waited = True
+            self._on_wait(held)
+        return None
+
+    def _first(self) -> tuple[Pack | None, dict[str, str]]:
+        """The first pack of which something can be claimed, and who holds what stands before it."""
         held: dict[str, str] = {}
         first = 0
         while first < len(self._waiting):
@@ -80,12 +93,9 @@ class Claims:
             left = [pack for pack in window if id(pack) not in gone]
             self._waiting[first : first + _MANY] = left
             if taken is not None:
-                return self._taken(taken, claim)
+                return self._taken(taken, claim), held
             first += len(left)
-        if held and not self._has_waited:
-            self._has_waited = True
-            self._on_wait(held)
-        return None
+        return None, held
 
     def ended(self, key: str, status: str) -> None:
         """Take down how a trial of this run ended: others may follow it, or cannot any more."""

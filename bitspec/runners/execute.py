@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -86,8 +86,7 @@ def execute(
             report(planned, event)
             if isinstance(event, Finished | Failed):
                 claims.ended(event.key, "finished" if isinstance(event, Finished) else event.status)
-                for orphan, strategy in claims.orphans():
-                    lost = _orphaned(orphan, strategy)
+                for orphan, lost in _orphans(claims):
                     store.record_failure(run, orphan, lost, started=_now())
                     outcome.failed.append((orphan, lost))
                     report(orphan, lost)
@@ -103,9 +102,16 @@ def execute(
     return outcome
 
 
-def _orphaned(planned: Planned, strategy: str) -> Failed:
-    message = f"it selects by what `{strategy}` changed, and that has no result"
-    return Failed(planned.key, "failed", message, f"see what became of `{strategy}`, and run the same again")
+def _orphans(claims: Claims) -> Iterator[tuple[Planned, Failed]]:
+    """The failures of trials that select by what failed trials would have changed, and of those that follow them."""
+    while found := list(claims.orphans()):
+        for planned, strategy in found:
+            message = f"it selects by what `{strategy}` changed, and that has no result"
+            yield (
+                planned,
+                Failed(planned.key, "failed", message, f"see what became of `{strategy}`, and run the same again"),
+            )
+            claims.ended(planned.key, "failed")
 
 
 def _now() -> datetime:

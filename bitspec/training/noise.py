@@ -64,7 +64,8 @@ class Noise:
             module._bitspec_noise = noise
             if isinstance(module, nn.Dropout):
                 parent, _, name = path.rpartition(".")
-                setattr(model.get_submodule(parent), name, Dropout(module.p, noise, path))
+                own = Dropout(module.p, noise, path).train(module.training)
+                setattr(model.get_submodule(parent), name, own)
         return noise
 
     def begin_trials(self, model: nn.Module, seeds: Sequence[int], dropout: float | Literal["config"]) -> None:

@@ -51,6 +51,7 @@ def plan(spec: str, fingerprint: str = "weights", only: Sequence[str] = ()) -> t
             variant=trial.variant(fingerprint, f"data of {trial.task.name}"),
             title=study.strategies[places[trial.strategy]].title,
             position=places[trial.strategy],
+            follows={other.strategy: other.key(fingerprint, f"data of {trial.task.name}") for other in trial.after},
         )
         for trial in trials(study)
         if not only or trial.strategy in only

@@ -29,7 +29,7 @@ def test_it_works_in_every_command(bitspec: Callable[..., str]) -> None:
     assert "laid out" in bitspec("fmt", "study.bspec") + "laid out"
     assert "2 never trained" in bitspec("plan", "study.bspec")
     bitspec("run", "study.bspec", "--workers", "1")
-    assert "256" in bitspec("query", "select trainable by strategy", "-f", "csv")
+    assert "256" in bitspec("query", "select max(trainable) by strategy", "-f", "csv")
     assert "nothing to train" in bitspec("run", "study.bspec")
 
 
