@@ -38,7 +38,7 @@ HANDED_ON = {
 #: Messages whose words are mostly filled in: by place and code, the test that reads one, and what it reads.
 FILLED_IN = {
     ("language/build.py:_task", "setting-value"): ("language/messages/settings.txt", "`training` cannot be `3`"),
-    ("language/expressions.py:_choice", "bad-argument"): (
+    ("language/arguments.py:choice", "bad-argument"): (
         "language/messages/selections.txt",
         "`per` cannot be `tensors`",
     ),

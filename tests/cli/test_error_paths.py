@@ -124,6 +124,7 @@ WRONG = (
         *OF_STUDIES,
         ("--device", "moved.bspec --store new --device gpu", "error[no-device]: `--device gpu` cannot be used\n  = help: this machine has"),
         ("--device", "moved.bspec --store new --device cuda:99", "error[no-device]: `--device cuda:99` cannot be used"),
+        ("--runner", "moved.bspec --runner locl", "error[unknown-runner]: there is no runner called `locl`\n  = help: did you mean `local`?"),
         ("--workers", "moved.bspec --workers 0", "Error: Invalid value for '--workers': 0 is not in the range 1<=x<=1024."),
         ("--workers", "moved.bspec --workers two", "Error: Invalid value for '--workers': 'two' is not a valid integer range."),
     ),
@@ -198,6 +199,7 @@ WRONG = (
         ("--output", "-m builtin/nano -o file/x.bspec", NOT_WRITTEN.format("bspec")),
         ("--output", "-m builtin/nano --force -o folder", "error[unwritable-file]: `folder` cannot be written: Is a directory"),
     ),
+    *_of("plugins", ("--format", "--format xml", "Error: Invalid value for '-f' / '--format': 'xml' is not one of")),
     *_of("schema", ("extra", "more", "Error: Got unexpected extra argument (more)")),
 )  # fmt: skip
 
