@@ -31,6 +31,8 @@ HANDED_ON = {
     "query/expressions.py:Expressions.wrong",
     "query/mistakes.py:explain",
     "query/parser.py:parse",
+    "registry.py:_at",
+    "registry.py:_broken",
     "training/tables.py:Origin.refuse",
     "training/tables.py:Table.refuse",
 }
@@ -42,6 +44,15 @@ FILLED_IN = {
         "language/messages/selections.txt",
         "`per` cannot be `tensors`",
     ),
+    ("language/arguments.py:_value", "bad-argument"): (
+        "language/messages/selections.txt",
+        "`examples` cannot be `0`",
+    ),
+    ("language/arguments.py:values_of", "missing-argument"): (
+        "test_registry.py",
+        "`first` needs `way`: which way it goes",
+    ),
+    ("registry.py:guarded", "refused"): ("test_registry.py", "the rule `first` of some-rules 1.0: not on a Tuesday"),
     ("parameters/complaints.py:Complaints.lacking", "matches-nothing"): (
         "parameters/test_complaints.py",
         "gpt2 has no gammas; it has biases and matrices",
@@ -69,7 +80,7 @@ FILLED_IN = {
 }
 
 #: Codes that nobody sees: what a trial failed of is told by its message.
-UNSEEN = {"input-changed", "model-not-loaded", "tokenizer-misfit", "too-many-tokens", "weights-misfit"}
+UNSEEN = {"input-changed", "model-not-loaded", "tokenizer-misfit", "too-many-tokens", "values-gone", "weights-misfit"}
 
 #: Words in a row by which a message is known again: as many as a piece of it has, of these numbers.
 FEWEST, MOST = 3, 5

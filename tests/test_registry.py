@@ -164,6 +164,43 @@ def test_a_groups_name_may_be_that_of_a_rule(site: Site) -> None:
     assert found.help == "`first` is a rule: it has arguments in parentheses"
 
 
+ARGUMENTS = """(
+    Argument(name="way", takes="word", words=("up", "down"), is_needed=True, meaning="which way it goes"),
+    Argument(name="part", takes="percent", least=1, most=50, default=10, meaning="how much"),
+    Argument(name="rate", takes="number", least=0, default=0.5, meaning="how fast"),
+)"""
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "hint"),
+    [
+        ("first(bias, 5)", "`first` needs `way`: which way it goes", "write `way = up`"),
+        ("first(bias, 5, way = upp)", "`way` cannot be `upp`", "did you mean `up`?"),
+        ("first(bias, 5, way = 3)", "`way` cannot be `3`", "it is `up` or `down`"),
+        ("first(bias, 5, way = up, part = 5)", "`part` cannot be `5`", "it is a percentage from 1% up to 50%"),
+        ("first(bias, 5, way = up, part = 60%)", "`part` cannot be `60%`", "it is a percentage from 1% up to 50%"),
+        ("first(bias, 5, way = up, rate = -1)", "`rate` cannot be `-1`", "it is a number from 0"),
+        ("first(bias, 5, way = up, rate = bias | gamma)", "`rate` cannot be `biasgamma`", "it is a number from 0"),
+        ("first(bias, 5, way = up, way = down)", "`way` is given twice", "take one of them away"),
+        ("first(bias, 5, way = up, wy = up)", "`first` has no argument called `wy`", "did you mean `way`?"),
+    ],
+)
+def test_arguments_are_checked_by_their_types(site: Site, call: str, said: str, hint: str) -> None:
+    site.install("some-rules", {RULES: {"first": "PLUGIN"}}, rule(arguments=ARGUMENTS))
+    found = analyse(Source("<spec>", f"strategy s = {call}")).diagnostics[0]
+    assert (found.message, found.help) == (said, hint)
+
+
+def test_a_rule_gets_all_its_arguments_and_the_text_those_that_differ(site: Site) -> None:
+    from bitspec.ir.canonical import Canonical
+
+    body = "assert drawing.arguments == {'way': 'up', 'part': 20.0, 'rate': 0.5}, drawing.arguments\nreturn drawing.pick(__import__('numpy').arange(5))"
+    call = "first(bias, 5, rate = 0.5, way = up, part = 20%)"
+    assert picked(site, rule(body, arguments=ARGUMENTS), call).count == 5
+    study = loads(f"group s = {call}")
+    assert Canonical(study.selections).text(study.selections["s"]) == "first(bias, 5, part = 20%, way = up)"
+
+
 def picked(site: Site, code: str, call: str = "first(bias, 5)") -> Any:
     from bitspec.ir.canonical import Canonical
     from bitspec.parameters.select import Selector
