@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bitspec.cli.main import main
+
 Bitspec = Callable[..., str]
 
 
 @pytest.fixture
-def bitspec(tmp_path: Path) -> Bitspec:
-    """Runs a command in an empty folder, and returns what it prints, to either output where it is to fail."""
+def bitspec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Bitspec:
+    """Runs a command in an empty folder, and returns what it prints: to both outputs where it is to fail."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, spec: str | None = None, code: int = 0) -> str:
         if spec is not None:
             (tmp_path / "study.bspec").write_text(spec, encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "bitspec", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stdout + done.stderr
+        monkeypatch.setattr("sys.argv", ["bitspec", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        assert ended.value.code == code, out + err
+        return out if code == 0 else out + err
 
     return run
