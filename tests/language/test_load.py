@@ -290,7 +290,17 @@ STEPS: dict[str, Callable[[int], str]] = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+#: One that is read, and one that leads to names that come later.
+QUICK_STEPS = {"a union", "backwards"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, id=name, marks=() if name in QUICK_STEPS else pytest.mark.slow)
+        for name, step in STEPS.items()
+    ],
+)
 def test_a_chain_of_ten_thousand_groups_is_read_or_refused_with_a_message(step: Callable[[int], str]) -> None:
     lines = ["group g0 = bias", *(f"group g{n} = {step(n)}" for n in range(1, 10_000)), "strategy x = g9999"]
     analysis = analyse(Source("f", HEAD + "\n".join(lines)))

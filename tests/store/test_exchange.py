@@ -423,11 +423,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def made(prepared: Path, folder: Path, spec: str, statuses: list[str]) -> Store:
     """A store in which every trial has some status."""
     lab = Lab(Store(Path(shutil.copytree(prepared, folder))))
-    for cell, status in zip(lab.begin(spec), statuses, strict=True):
-        if status == "failed":
-            lab.store.record_failure(lab.runs[-1], cell, failed(cell), started=STARTED)
-        elif status != "missing":
-            lab.record(cell, values=trained_values() if status == "with values" else None)
+    cells = lab.begin(spec)
+    with lab.at_once():
+        for cell, status in zip(cells, statuses, strict=True):
+            if status == "failed":
+                lab.store.record_failure(lab.runs[-1], cell, failed(cell), started=STARTED)
+            elif status != "missing":
+                lab.record(cell, values=trained_values() if status == "with values" else None)
     return lab.store
 
 

@@ -659,7 +659,7 @@ def test_nothing_is_lost_of_what_is_written_beside_compactions(lab: Lab) -> None
     assert lab.rows("SELECT count(*) FROM base.predictions") == [(3 * len(expected),)]
 
 
-@pytest.mark.parametrize("attempt", range(4))
+@pytest.mark.parametrize("attempt", [1, *(pytest.param(place, marks=pytest.mark.slow) for place in (0, 2, 3))])
 def test_a_compaction_that_is_killed_loses_nothing(lab: Lab, attempt: int) -> None:
     lab.run(WIDE)
     before = everything(lab.store)
