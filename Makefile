@@ -25,10 +25,12 @@ quickstart: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 2
 
-# Atheris has no wheels for every system: where it cannot be had, its tests say so.
+# Atheris has no wheels for every system: where it cannot be had, its tests say so. Hypothesis draws once more what it
+# draws in `make test`, but ten times as much.
 test-slow: install
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group fuzz
 	$(BIN)/python -m pytest -m slow
+	BITSPEC_EXAMPLES_TIMES=10 $(BIN)/python -m pytest -m "hypothesis and not slow"
 
 lint: install
 	$(BIN)/ruff check .

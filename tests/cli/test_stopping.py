@@ -27,7 +27,7 @@ from tests.cli.test_pack import bits
 from tests.lab import SPEC, write_lab
 
 #: A first trial that takes no time, and others that take seconds.
-STUDY = SPEC.replace("epochs = 2", "epochs = 40") + "train for frozen { epochs = 1 }\n"
+STUDY = SPEC.replace("epochs = 2", "epochs = 20") + "train for frozen { epochs = 1 }\n"
 
 FIRST = "[1/3] rated frozen"
 

@@ -26,6 +26,7 @@ from bitspec.store.provenance import Provenance
 from bitspec.store.store import Store
 from tests.store.conftest import SPEC, STARTED, Lab, failed, trained_values
 from tests.store.stores import alter, as_of_version, everything, files, leave_a_log
+from tests.tiers import examples
 
 LATER = SPEC.replace("learning_rate = 1e-3", "learning_rate = 1e-4")
 
@@ -433,7 +434,7 @@ def made(prepared: Path, folder: Path, spec: str, statuses: list[str]) -> Store:
     return lab.store
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(1), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ours=STATUSES, theirs=STATUSES, spec=st.sampled_from([SPEC, LATER, SPEC.replace("seeds 0, 1", "seeds 1, 2")]))
 def test_whatever_two_stores_hold(
     prepared: Path, tmp_path_factory: pytest.TempPathFactory, ours: list[str], theirs: list[str], spec: str
