@@ -10,9 +10,9 @@ import pytest
 
 from bitspec.ir.events import Change, Epoch
 from bitspec.ir.trials import Planned
-from tests.store.conftest import Lab, lab, lab_at
+from tests.store.conftest import Lab, lab, lab_at, templates
 
-__all__ = ["lab"]
+__all__ = ["lab", "templates"]
 
 SPEC = """
 study moved "What moved"

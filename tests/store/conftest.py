@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -23,6 +24,7 @@ from bitspec.ir.values import TrainedTensor, TrainedValues
 from bitspec.language.load import loads
 from bitspec.store.connection import ENGINE
 from bitspec.store.provenance import Provenance
+from bitspec.store.records import now
 from bitspec.store.store import Store
 
 #: The user id that owns nothing.
@@ -160,6 +162,8 @@ class Lab:
 
     store: Store
     runs: list[int] = field(default_factory=list)
+    #: Where stores are kept in which a spec came to its end, to be copied: that takes no time, and to fill one does.
+    templates: Path | None = None
 
     def begin(self, spec: str = SPEC, *, only: Sequence[str] = (), whole: bool = True) -> list[Planned]:
         """Begin a run of a spec."""
@@ -184,6 +188,15 @@ class Lab:
 
     def run(self, spec: str = SPEC, *, only: Sequence[str] = (), whole: bool = True) -> list[Planned]:
         """Run a spec to its end: what is not finished is finished."""
+        if self.templates is not None and whole and not only and not self.store.folder.exists():
+            template = self.templates / hashlib.sha256(spec.encode()).hexdigest()
+            if not template.exists():
+                Lab(Store(template)).run(spec)
+            shutil.copytree(template, self.store.folder)
+            with self.store.writing() as connection:  # it is as if it ran now
+                connection.execute("UPDATE base.runs SET began = ?, ended = ?", [now(), now()])
+            self.runs.append(1)
+            return plan(spec)[1]
         planned = self.begin(spec, only=only, whole=whole)
         done = self.store.statuses()
         with self.at_once():
@@ -213,9 +226,16 @@ def lab_at(folder: Path, patched: pytest.MonkeyPatch) -> Lab:
     return Lab(Store(folder))
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("templates")
+
+
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    return lab_at(tmp_path / "store", monkeypatch)
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: Path) -> Lab:
+    made = lab_at(tmp_path / "store", monkeypatch)
+    made.templates = templates
+    return made
 
 
 @pytest.fixture

@@ -335,8 +335,14 @@ def test_values_that_are_not_what_they_should_be_stay_away(lab: Lab, other: Lab,
     assert {path.name for path in lab.store.folder.iterdir()} == {"results.duckdb", "values"}
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
-@pytest.mark.parametrize("is_exported", [False, True])
+@pytest.mark.parametrize(
+    ("version", "is_exported"),
+    [
+        pytest.param(version, is_exported, marks=() if is_exported == (version == 1) else pytest.mark.slow)
+        for version in (1, 2, 3, 4)
+        for is_exported in (False, True)
+    ],
+)
 def test_a_store_of_an_older_bitspec(lab: Lab, ran: Lab, tmp_path: Path, version: int, is_exported: bool) -> None:
     old = as_of_version(ran.store, version, tmp_path / "old")
     folder = old.folder

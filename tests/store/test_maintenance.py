@@ -38,8 +38,9 @@ CONTEXT = multiprocessing.get_context("spawn")
 def filled(lab: Lab) -> Lab:
     """A store with finished trials, two of them with values, a failure, and a cell that was never trained."""
     cells = lab.begin()
-    for place, cell in enumerate(cells[:6]):
-        lab.record(cell, values=trained_values() if place < 2 else None)
+    with lab.at_once():
+        for place, cell in enumerate(cells[:6]):
+            lab.record(cell, values=trained_values() if place < 2 else None)
     lab.store.record_failure(lab.runs[0], cells[6], failed(cells[6]), started=STARTED)
     return lab
 
