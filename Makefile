@@ -22,14 +22,17 @@ quickstart: install
 	$(BIN)/bitspec plot heatmap --task rte -o heatmap.html
 	@echo 'Open heatmap.html in a browser; `source $(BIN)/activate` makes `bitspec` a command of this shell.'
 
-# Two processes of one thread each: tests are many and small.
+# Two processes of one thread each: tests are many and small. Each begins with its half, in order, so that what the tests
+# of a file share is made once.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
-# Atheris has no wheels for every system: where it cannot be had, its tests say so.
+# Atheris has no wheels for every system: where it cannot be had, its tests say so. Hypothesis draws once more what it
+# draws in `make test`, but ten times as much.
 test-slow: install
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group fuzz
 	$(BIN)/python -m pytest -m slow
+	BITSPEC_EXAMPLES_TIMES=10 $(BIN)/python -m pytest -m "hypothesis and not slow"
 
 # In an environment of their own, on top of ours: the core is tested without any of them.
 test-plugins: $(PLUGINS_VENV)/.installed

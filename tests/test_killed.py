@@ -26,20 +26,25 @@ STUDY: Final = (
     + 'strategy gammas "Gammas" = gamma\n'
 )
 
+#: The same in small: two trials that go together, and one that does not.
+SMALL: Final = SPEC.replace("epochs = 2", "epochs = 4")
+
 #: Seconds after which a run is killed at the latest; one that is not takes a little longer.
 LATEST: Final = 2.5
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_lab(tmp_path_factory.mktemp("killed"), STUDY).parent
+    path = write_lab(tmp_path_factory.mktemp("killed"), STUDY)
+    path.with_name("small.bspec").write_text(SMALL, "utf-8")
+    return path.parent
 
 
 class Killer:
     """Runs the study again and again, in a process that was started once; see `killing.py`."""
 
     def __init__(self, folder: Path, root: Path) -> None:
-        self._spec = str(folder / "lab.bspec")
+        self._folder = folder
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.killing"],
             env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
@@ -49,11 +54,11 @@ class Killer:
             text=True,
         )
 
-    def run(self, seconds: float, *options: str) -> int:
-        """The exit code of a run, -9 if it was killed after so many seconds."""
+    def run(self, seconds: float, *options: str, spec: str = "lab") -> int:
+        """The exit code of a run of a spec, -9 if it was killed after so many seconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        command = ["run", self._spec, "--workers", "1", "--keep-values", *options]
+        command = ["run", str(self._folder / f"{spec}.bspec"), "--workers", "1", "--keep-values", *options]
         self._process.stdin.write(json.dumps([seconds, command]) + "\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
@@ -72,7 +77,7 @@ def killer(folder: Path, root: Path) -> Iterator[Killer]:
         yield made
 
 
-def finished(store: Path) -> dict[str, tuple[Any, ...]]:
+def finished(store: Path, epochs: int) -> dict[str, tuple[Any, ...]]:
     """Every finished trial with when it was, read as anybody would."""
     if not (store / "results.duckdb").exists():
         return {}
@@ -80,39 +85,41 @@ def finished(store: Path) -> dict[str, tuple[Any, ...]]:
         rows = connection.execute("select key, finished, score, run from trials where status = 'finished'").fetchall()
         assert len({row[0] for row in rows}) == len(rows)
         assert connection.execute("select count(*) from trials").fetchall() == [(len(rows),)]
-        epochs = connection.execute("select count(*), count(distinct (key, epoch)) from base.epochs").fetchall()
-        assert epochs == [(12 * len(rows), 12 * len(rows))]
+        found = connection.execute("select count(*), count(distinct (key, epoch)) from base.epochs").fetchall()
+        assert found == [(epochs * len(rows), epochs * len(rows))]
     return {row[0]: row for row in rows}
 
 
 @pytest.mark.parametrize(
-    ("kills", "options"),
+    ("kills", "spec", "options"),
     [
-        (3, ("--pack", "3", "--checkpoint-every", "0")),
-        pytest.param(100, ("--pack", "off"), marks=pytest.mark.slow),
-        pytest.param(100, ("--pack", "3"), marks=pytest.mark.slow),
-        pytest.param(100, ("--pack", "3", "--checkpoint-every", "0"), marks=pytest.mark.slow),
+        (2, "small", ("--pack", "3", "--checkpoint-every", "0")),
+        pytest.param(3, "lab", ("--pack", "3", "--checkpoint-every", "0"), marks=pytest.mark.slow),
+        pytest.param(100, "lab", ("--pack", "off"), marks=pytest.mark.slow),
+        pytest.param(100, "lab", ("--pack", "3"), marks=pytest.mark.slow),
+        pytest.param(100, "lab", ("--pack", "3", "--checkpoint-every", "0"), marks=pytest.mark.slow),
     ],
 )
 def test_what_is_killed_comes_out_the_same(
-    killer: Killer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int, options: tuple[str, ...]
+    killer: Killer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int, spec: str, options: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert killer.run(1e6, *options, "--store", str(tmp_path / "whole")) == 0
+    trials, epochs, longest = {"small": (3, 4, LATEST / 2), "lab": (8, 12, LATEST)}[spec]
+    assert killer.run(1e6, *options, "--store", str(tmp_path / "whole"), spec=spec) == 0
     moments = random.Random(kills)  # noqa: S311
     count = rounds = 0
     while count < kills:
         rounds += 1
-        store, code, latest = tmp_path / f"store{rounds}", -signal.SIGKILL, LATEST
+        store, code, latest = tmp_path / f"store{rounds}", -signal.SIGKILL, longest
         before: dict[str, tuple[Any, ...]] = {}
         while code:
             assert code == -signal.SIGKILL
             latest *= 1.02  # on a machine that is too slow to come to any end before
-            code = killer.run(moments.uniform(0.02, latest), *options, "--store", str(store))
-            now = finished(store)
+            code = killer.run(moments.uniform(0.02, latest), *options, "--store", str(store), spec=spec)
+            now = finished(store, epochs)
             assert before.items() <= now.items()
             before, count = now, count + (code != 0)
-        assert len(before) == 8
+        assert len(before) == trials
         assert bits(str(store)) == bits("whole")
         assert list((store / "checkpoints").glob("*.safetensors")) == []
 
@@ -167,7 +174,8 @@ def test_four_runs_share_a_study_of_sixty_trials(folder: Path, root: Path, tmp_p
 
 def test_what_a_killed_run_had_claimed_another_takes_over(killer: Killer, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    while killer.run(1.5, "--store", str(store)) == 0:  # a quick machine may have done it all
+    # It begins within that time on any machine, and a quick one may have done it all.
+    while killer.run(1.5, "--store", str(store), spec="small") == 0:
         shutil.rmtree(store)
-    assert killer.run(60, "--store", str(store)) == 0  # sooner than a lease expires
-    assert len(finished(store)) == 8
+    assert killer.run(60, "--store", str(store), spec="small") == 0  # sooner than a lease expires
+    assert len(finished(store, 4)) == 3

@@ -99,14 +99,22 @@ def test_several_processes_have_the_same_leave(bitspec: Bitspec, lab: Path) -> N
     assert len(scores()) == 3
 
 
+@pytest.mark.parametrize(
+    "ways",
+    [
+        [[], ["--pack", "off"]],
+        pytest.param([["--workers", "2"]], marks=pytest.mark.slow),  # each of which takes seconds to begin
+    ],
+    ids=["one process", "several"],
+)
 @pytest.mark.parametrize("options", [[], ["--allow-pickle"]])
 def test_a_pickle_with_code_in_it_runs_none_of_it(
-    bitspec: Bitspec, lab: Path, tmp_path: Path, options: list[str]
+    bitspec: Bitspec, lab: Path, tmp_path: Path, options: list[str], ways: list[list[str]]
 ) -> None:
     canary = tmp_path / "canary"
     pickled({"bert.extra": Bomb(canary)})
     bitspec("plan", lab, *options)
-    for more in ([], ["--workers", "2"], ["--pack", "off"]):
+    for more in ways:
         ran = bitspec("run", lab, *options, *more)
         assert ran.code == (1 if options else 2)
         assert ("hold more than tensors" if options else "error[pickled-weights]") in ran.err

@@ -326,7 +326,7 @@ def test_a_rate_that_none_could_be_trained_with(bitspec: Bitspec, lab: Path) -> 
     assert not Path("store").exists()
 
 
-@pytest.mark.parametrize("pack", ["off", "3"])
+@pytest.mark.parametrize("pack", [pytest.param("off", marks=pytest.mark.slow), "3"])
 def test_a_strategy_that_diverges(bitspec: Bitspec, lab: Path, pack: str) -> None:
     lab.write_text(STUDY + DIVERGING, "utf-8")
     ran = bitspec("run", lab, "--workers", "1", "--pack", pack)

@@ -104,7 +104,11 @@ def test_the_charts_are_listed(bitspec: Bitspec) -> None:
 
 @pytest.mark.parametrize(
     ("output", "loaded"),
-    [((), ""), (("-o", "x.svg"), " altair"), (("-o", "x.html"), " altair"), (("-o", "x.png"), " altair")],
+    [
+        ((), ""),
+        (("-o", "x.svg"), " altair"),
+        *(pytest.param(("-o", name), " altair", marks=pytest.mark.slow) for name in ("x.html", "x.png")),
+    ],
 )
 def test_nothing_heavy_is_loaded(
     process: Callable[..., subprocess.CompletedProcess[str]], filled: Path, output: tuple[str, ...], loaded: str

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -80,7 +81,19 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("text", KINDS.values(), ids=KINDS)
+#: Those that are tried by `make test`: a process takes a second to begin.
+QUICK = {"COPY", "a replacement scan of a variable", "an extension that loads itself"} | {
+    "a cross join of the store", "a recursion that grows", "a list", "rows without end",
+}  # fmt: skip
+
+
+def some(texts: dict[str, str]) -> list[Any]:
+    return [
+        pytest.param(text, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, text in texts.items()
+    ]
+
+
+@pytest.mark.parametrize("text", some(KINDS))
 def test_escapes_in_a_process_of_their_own(cage: Path, root: Path, text: str) -> None:
     program = f"canary_table = [{CANARY!r}]\nfrom bitspec.cli.main import main\nmain()"
     done = subprocess.run(
@@ -144,7 +157,7 @@ RUNAWAYS = {
 }
 
 
-@pytest.mark.parametrize("text", RUNAWAYS.values(), ids=RUNAWAYS)
+@pytest.mark.parametrize("text", some(RUNAWAYS))
 @pytest.mark.usefixtures("cage")
 def test_what_runs_away_is_stopped(cage: Path, root: Path, text: str) -> None:
     begun = time.monotonic()

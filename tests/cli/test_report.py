@@ -128,7 +128,9 @@ def test_a_terminal_gets_a_text_to_read(bitspec: Bitspec, monkeypatch: pytest.Mo
     assert "write it as a page with its figures with `-o report.html`" in ran.err
 
 
-@pytest.mark.parametrize(("output", "loaded"), [((), ""), (("-o", "x.html"), " altair")])
+@pytest.mark.parametrize(
+    ("output", "loaded"), [((), ""), pytest.param(("-o", "x.html"), " altair", marks=pytest.mark.slow)]
+)
 def test_nothing_heavy_is_loaded(
     process: Callable[..., subprocess.CompletedProcess[str]], filled: Path, output: tuple[str, ...], loaded: str
 ) -> None:

@@ -172,7 +172,7 @@ def test_a_library_cannot_be_run(bitspec: Bitspec, tmp_path: Path) -> None:
 
 def test_a_trial_that_diverges_does_not_stop_the_others(bitspec: Bitspec, lab: Path) -> None:
     lab.write_text(
-        SPEC + "train for bitfit { learning_rate = 10  eps = 1e-30  clip_norm = off epochs = 60 }\n", "utf-8"
+        SPEC + "train for bitfit { learning_rate = 10  eps = 1e-30  clip_norm = off epochs = 20 }\n", "utf-8"
     )
     text = lab.read_text("utf-8").replace('strategy bitfit "BitFit" = bias', 'strategy bitfit "BitFit" = all')
     lab.write_text(text, "utf-8")

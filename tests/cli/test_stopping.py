@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from bitspec.cli.main import main
 from bitspec.cli.stopping import Stopping
 from bitspec.diagnostics import counted
 from bitspec.ir.events import Event
@@ -27,7 +28,7 @@ from tests.cli.test_pack import bits
 from tests.lab import SPEC, write_lab
 
 #: A first trial that takes no time, and others that take seconds.
-STUDY = SPEC.replace("epochs = 2", "epochs = 40") + "train for frozen { epochs = 1 }\n"
+STUDY = SPEC.replace("epochs = 2", "epochs = 20") + "train for frozen { epochs = 1 }\n"
 
 FIRST = "[1/3] rated frozen"
 
@@ -41,16 +42,14 @@ def _one_thread() -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the lab, and what comes of it when nobody stops it."""
     folder = write_lab(tmp_path_factory.mktemp("stopped"), STUDY).parent
-    done = subprocess.run(
-        [sys.executable, "-m", "bitspec", "run", "lab.bspec", "--workers", "1", "--store", "whole", "--keep-values"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    torch.set_num_threads(1)
+    command = ["bitspec", "run", "lab.bspec", "--workers", "1", "--store", "whole", "--keep-values"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert end.value.code == 0
     return folder
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 
 import bitspec
+from bitspec.cli.main import main
 from bitspec.diagnostics import Source
 from bitspec.language.load import analyse
 from tests.docs.pages import ELISION, Block, blocks_of, commands_of, is_shown, replace, tidy
@@ -80,7 +79,7 @@ def outputs(
         case "bspec":
             yield "", said(block, folder), None
         case "console":
-            ran = [(command, shown, run(command, folder)) for command, shown in commands_of(block)]
+            ran = [(command, shown, run(command)) for command, shown in commands_of(block)]
             if not all(is_shown(shown, output) for _, shown, output in ran):
                 yield block.text, "".join(f"$ {command}\n{tidy(output)}" for command, _, output in ran), block
         case "python":
@@ -98,16 +97,18 @@ def said(block: Block, folder: Path) -> str:
     return "\n\n".join(found.render() for found in diagnostics if found.code != "incomplete")
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str) -> str:
+    """What a command writes, in this process: another would begin with the same imports each time."""
     program, *arguments = shlex.split(command)
     assert program == "bitspec", command
-    environment = {**os.environ, "NO_COLOR": "1", "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1", "COLUMNS": "100"}
-    done = subprocess.run(
-        [sys.executable, "-m", "bitspec", *arguments],
-        cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout + done.stderr
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patched.setattr(sys, "argv", [program, *arguments])
+        for name, value in (("NO_COLOR", "1"), ("HF_HUB_OFFLINE", "1"), ("COLUMNS", "100")):
+            patched.setenv(name, value)
+        with pytest.raises(SystemExit):
+            main()
+    return out.getvalue() + err.getvalue()
 
 
 def executed(block: Block, names: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from tests.fuzz.targets import compile_a_query, prepared, read_spec, within_its_
 
 #: Each text that is drawn is tried as it is and in so many mutations.
 MUTATIONS = 19
-FEW, MANY = 15, 5_000
+FEW, MANY = 8, 5_000
 
 _SETTINGS = settings(
     deadline=None,

@@ -17,6 +17,7 @@ from bitspec.language.load import loads
 from bitspec.parameters.select import NotKnown, Selector
 from tests.ir.strategies import CONDITIONS, PLAIN, SELECTIONS, inlined, rewritten
 from tests.parameters.handmade import TINY
+from tests.tiers import examples
 
 steady = settings(deadline=None)
 
@@ -315,7 +316,7 @@ def picked(selection: ir.Selection, seed: int) -> object:
         return None
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(60))
 @given(SELECTIONS, st.data())
 def test_what_has_one_text_picks_the_same_entries(selection: ir.Selection, data: st.DataObject) -> None:
     named: dict[str, ir.Selection] = {}
@@ -329,7 +330,7 @@ def test_texts_that_agree_agree_in_what_they_pick() -> None:
     # Not by construction: whatever two trees of a large sample come to the same text must pick the same.
     seen: dict[str, list[object]] = {}
 
-    @settings(deadline=None, max_examples=400, database=None)
+    @settings(deadline=None, max_examples=examples(250), database=None)
     @given(PLAIN)
     def collect(selection: ir.Selection) -> None:
         found = picked(selection, 0)

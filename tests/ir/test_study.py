@@ -37,6 +37,7 @@ from bitspec.ir.study import (
 from bitspec.language.load import load, loads
 from tests.ir.strategies import SELECTIONS
 from tests.language.strategies import spec_texts
+from tests.tiers import examples
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.bspec"))
 
@@ -73,7 +74,7 @@ def test_every_spec_goes_through_json(path: Path) -> None:
     assert_round_trip(load(path))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(10))
 @given(spec_texts())
 def test_studies_that_were_read_go_through_json(text: str) -> None:
     from bitspec.language.load import analyse
@@ -137,7 +138,7 @@ STUDIES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(15))
 @given(STUDIES)
 def test_studies_made_in_python_go_through_json(study: Study) -> None:
     assert_round_trip(study)

@@ -17,6 +17,7 @@ from bitspec.language.limits import MAX_BLOCKS
 from bitspec.language.load import analyse, loads
 from bitspec.language.words import WIDTH
 from tests.language.strategies import spec_texts
+from tests.tiers import examples
 
 FOLDER = Path(__file__).parent / "format"
 SPECS = Path(__file__).parents[2] / "specs"
@@ -86,14 +87,18 @@ def test_only_long_texts_make_long_lines(path: Path) -> None:
         assert len(line.partition("  #")[0]) <= WIDTH
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(spec_texts())
 def test_only_the_layout_of_any_spec_changes(text: str) -> None:
     loads(text)  # the specs that are drawn are valid, or the rest says little
     check_format(text)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(spec_texts())
 @example("")
 def test_windows_line_ends_change_nothing(text: str) -> None:
@@ -144,12 +149,21 @@ def test_the_deepest_loops_format(end: str) -> None:
     assert signature(once) == signature(text)
 
 
-@pytest.mark.parametrize("tail", [" | b" * 10_000, " where x == 1" * 10_000, " where" + " not" * 10_000 + " x == 1"])
+@pytest.mark.parametrize(
+    "tail",
+    [
+        " | b" * 10_000,
+        pytest.param(" where x == 1" * 10_000, marks=pytest.mark.slow),
+        pytest.param(" where" + " not" * 10_000 + " x == 1", marks=pytest.mark.slow),
+    ],
+    ids=["union", "where", "not"],
+)
 def test_long_chains_format(tail: str) -> None:
     text = f"group g = bias{tail}"
     assert signature(formatted(text)) == signature(text)
 
 
+@pytest.mark.slow
 def test_ten_thousand_strategies_take_seconds() -> None:
     text = "".join(f'strategy s{number} "Number {number}" = bias | rand(gamma, 0.04%)\n' for number in range(10_000))
     start = time.perf_counter()

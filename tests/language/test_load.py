@@ -16,6 +16,7 @@ from bitspec.ir.selection import Base, Ref, walk
 from bitspec.language.load import MAX_BYTES, Analysis, analyse, analyse_file, load, loads
 from bitspec.vocabulary import KEYWORDS
 from tests.language.strategies import spec_texts
+from tests.tiers import examples
 
 
 @pytest.fixture(autouse=True)
@@ -240,34 +241,47 @@ def test_an_unused_group_of_a_used_file_is_no_warning() -> None:
 HEAD = 'study s model "m" task rte\n'
 
 
-def test_ten_thousand_strategies() -> None:
-    lines = [f'strategy s{n} "label {n}" = bias where layer == {n % 12} and numel > {n}' for n in range(10_000)]
+@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_thousands_of_strategies(count: int) -> None:
+    lines = [f'strategy s{n} "label {n}" = bias where layer == {n % 12} and numel > {n}' for n in range(count)]
     analysis = analyse(Source("f", HEAD + "\n".join(lines)))
     assert said(analysis) == []
-    assert len(analysis.study.strategies) == 10_000
-    assert analysis.study.strategies[9_999].span.location == "f:10001:10"
+    assert len(analysis.study.strategies) == count
+    assert analysis.study.strategies[-1].span.location == f"f:{count + 1}:10"
 
 
+@pytest.mark.slow
 def test_ten_thousand_strategies_by_a_loop() -> None:
     study = loads(HEAD + "for n in 1..10000 { strategy s_$n = rand(all, $n) }")
     assert [strategy.name for strategy in study.strategies] == [f"s_{n}" for n in range(1, 10_001)]
 
 
-def test_loops_make_up_to_twenty_thousand_statements() -> None:
-    text = HEAD + "for n in 1..{} {{ strategy s_$n = rand(all, $n) }}"
-    assert len(loads(text.format(20_000)).strategies) == 20_000
-    for many in (20_001, 10**12):
-        assert said(analyse(Source("f", text.format(many)))) == [
-            "too-many f:2:5: the loops of this file make more than 20,000 statements"
-        ]
+LOOP = HEAD + "for n in 1..{} {{ strategy s_$n = rand(all, $n) }}"
+
+
+@pytest.mark.slow
+def test_loops_make_twenty_thousand_statements() -> None:
+    assert len(loads(LOOP.format(20_000)).strategies) == 20_000
+
+
+def test_loops_make_no_more_than_twenty_thousand_statements() -> None:
+    assert said(analyse(Source("f", LOOP.format(10**12)))) == [
+        "too-many f:2:5: the loops of this file make more than 20,000 statements"
+    ]
+
+
+@pytest.mark.slow
+def test_not_one_more_and_not_in_loops_in_loops() -> None:
+    assert [one.partition(" ")[0] for one in said(analyse(Source("f", LOOP.format(20_001))))] == ["too-many"]
     nested = HEAD + "for a in 1..150 { for b in 1..150 { strategy s_${a}_$b = rand(all, $b, seed = $a) } }"
     assert [one.partition(" ")[0] for one in said(analyse(Source("f", nested)))] == ["too-many"]
 
 
-def test_a_union_of_ten_thousand_parts() -> None:
-    parts = [f"(bias where numel == {n})" for n in range(10_000)]
+@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_union_of_thousands_of_parts(count: int) -> None:
+    parts = [f"(bias where numel == {n})" for n in range(count)]
     study = loads("group g = " + " | ".join(parts))
-    assert len(list(walk(study.groups[0].selection))) == 20_001
+    assert len(list(walk(study.groups[0].selection))) == 2 * count + 1
     assert Canonical(study.selections).text(Ref(name="g")).startswith("sha256:")
     assert len(loads("group g = " + " & ".join(parts)).groups) == 1
 
@@ -290,7 +304,17 @@ STEPS: dict[str, Callable[[int], str]] = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+#: One that is read, and one that leads to names that come later.
+QUICK_STEPS = {"a union", "backwards"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, id=name, marks=() if name in QUICK_STEPS else pytest.mark.slow)
+        for name, step in STEPS.items()
+    ],
+)
 def test_a_chain_of_ten_thousand_groups_is_read_or_refused_with_a_message(step: Callable[[int], str]) -> None:
     lines = ["group g0 = bias", *(f"group g{n} = {step(n)}" for n in range(1, 10_000)), "strategy x = g9999"]
     analysis = analyse(Source("f", HEAD + "\n".join(lines)))
@@ -317,37 +341,49 @@ def test_a_chain_of_ten_thousand_groups_that_is_a_circle() -> None:
 MEGABYTE = 1_000_000
 
 
+NONSENSE = [
+    "(" * MEGABYTE,
+    "{" * MEGABYTE,
+    ")" * (MEGABYTE // 10),
+    '"' * MEGABYTE,
+    '"\n' * (MEGABYTE // 2),
+    "$" * MEGABYTE,
+    "${" * (MEGABYTE // 2),
+    "a" * MEGABYTE,
+    "9" * MEGABYTE,
+    "#" * MEGABYTE,
+    "-" * (MEGABYTE // 10),
+    "/" * MEGABYTE,
+    "\x1b" * MEGABYTE,
+    "漢" * MEGABYTE,
+    "group g = " + "a | " * 25_000,
+    "group g = " + "a | " * 25_000 + "a",
+    "group g = bias where " + "not " * 20_000 + "layer == 1",
+    "group g = bias where " + "layer == 1 and " * 10_000 + "layer == 1",
+    "group g = bias where layer in {" + "1," * 20_000 + "}",
+    "group g = bias " + "where layer == 1 " * 1000,
+    "group " * 100_000,
+    "for r in {q} { " * 50_000,
+    "group g" + "$r" * 200_000 + " = bias",
+    "group g = " + "rand(" * 90 + "bias" + ", 3)" * 90,
+    "for a in 0..9 { " * 20 + "group g = bias" + " }" * 20,
+    "train { " + "epochs = 3 " * 20_000 + "}",
+]
+
+#: What is tried of it by `make test`.
+QUICK_NONSENSE = ("(", ")", '"\n', "${", "\x1b", "group g = a | ", "group g = bias where not", "group group", "for r")
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "(" * MEGABYTE,
-        "{" * MEGABYTE,
-        ")" * (MEGABYTE // 10),
-        '"' * MEGABYTE,
-        '"\n' * (MEGABYTE // 2),
-        "$" * MEGABYTE,
-        "${" * (MEGABYTE // 2),
-        "a" * MEGABYTE,
-        "9" * MEGABYTE,
-        "#" * MEGABYTE,
-        "-" * (MEGABYTE // 10),
-        "/" * MEGABYTE,
-        "\x1b" * MEGABYTE,
-        "漢" * MEGABYTE,
-        "group g = " + "a | " * 25_000,
-        "group g = " + "a | " * 25_000 + "a",
-        "group g = bias where " + "not " * 20_000 + "layer == 1",
-        "group g = bias where " + "layer == 1 and " * 10_000 + "layer == 1",
-        "group g = bias where layer in {" + "1," * 20_000 + "}",
-        "group g = bias " + "where layer == 1 " * 1000,
-        "group " * 100_000,
-        "for r in {q} { " * 50_000,
-        "group g" + "$r" * 200_000 + " = bias",
-        "group g = " + "rand(" * 90 + "bias" + ", 3)" * 90,
-        "for a in 0..9 { " * 20 + "group g = bias" + " }" * 20,
-        "train { " + "epochs = 3 " * 20_000 + "}",
+        pytest.param(
+            text,
+            id=text[:20].replace("\x1b", "ESC"),
+            marks=() if text.startswith(QUICK_NONSENSE) else pytest.mark.slow,
+        )
+        for text in NONSENSE
     ],
-    ids=lambda text: text[:20].replace("\x1b", "ESC"),
 )
 def test_a_megabyte_of_nonsense_gets_a_message(text: str) -> None:
     analysis = analyse(Source("f", text))
@@ -377,19 +413,19 @@ def assert_comes_back(text: str) -> None:
         assert analysis.diagnostics
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.sampled_from(ALPHABET), max_size=40), st.sampled_from([" ", "", "\n"]))
 def test_any_words_in_any_order_get_a_study_or_a_message(words: list[str], by: str) -> None:
     assert_comes_back(by.join(words))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.text(max_size=60))
 def test_any_text_gets_a_study_or_a_message(text: str) -> None:
     assert_comes_back(text)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(12))
 @given(spec_texts(), st.data())
 def test_a_spec_with_a_few_words_changed_gets_a_study_or_a_message(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):

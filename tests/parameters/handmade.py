@@ -19,9 +19,10 @@ from bitspec.ir.masks import AllBut, Cols, Entries, Mask, Rows, Selected, Shape,
 from bitspec.parameters.catalogue import Catalogue, Kind, Parameter
 from bitspec.parameters.sampling import Values
 from bitspec.parameters.select import Selector
+from tests.tiers import examples
 
 #: For property tests: a busy machine is no failure.
-steady = settings(deadline=None)
+steady = settings(deadline=None, max_examples=examples(25))
 
 Dense = npt.NDArray[np.bool_]
 

@@ -16,6 +16,7 @@ from bitspec.query.answer import ask
 from bitspec.query.complaints import not_a_select
 from bitspec.query.dialect import check_nesting, is_short, mentioned
 from bitspec.query.parser import MAX_LENGTH
+from tests.tiers import examples
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -129,7 +130,7 @@ WORDS = re.findall(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(50), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=14).map(" ".join) | st.text(max_size=30))
 def test_whatever_is_asked(store: Path, text: str) -> None:
     for query in (text, f"select {text}", f"select mean(score) {text}", f"select {text} from scores"):  # noqa: S608

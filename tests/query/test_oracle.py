@@ -38,6 +38,7 @@ from bitspec.query.syntax import (
 from tests.query import oracle
 from tests.query.oracle import AGGREGATES, Row
 from tests.query.relations import Names
+from tests.tiers import examples
 
 TYPES = {
     "task": "VARCHAR",
@@ -145,7 +146,7 @@ def close(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> bool
     )
 
 
-LIMITS = settings(deadline=None, max_examples=70, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LIMITS = settings(deadline=None, max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @LIMITS

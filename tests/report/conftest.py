@@ -10,10 +10,9 @@ import pytest
 
 from bitspec.ir.events import Change, Epoch
 from bitspec.ir.trials import Planned
-from bitspec.store.store import Store
-from tests.store.conftest import Lab, lab
+from tests.store.conftest import Lab, lab, lab_at, templates
 
-__all__ = ["lab"]
+__all__ = ["lab", "templates"]
 
 SPEC = """
 study moved "What moved"
@@ -80,9 +79,11 @@ def fill(lab: Lab) -> Fill:
         changes: Callable[[Planned], tuple[Change, ...]] = moved,
         skip: Callable[[Planned], bool] = lambda _: False,
     ) -> Path:
-        for cell in lab.begin(spec):
-            if not skip(cell) and lab.store.statuses().get(cell.key) != "finished":
-                lab.record(cell, changes=changes(cell))
+        cells, done = lab.begin(spec), lab.store.statuses()
+        with lab.at_once():
+            for cell in cells:
+                if not skip(cell) and done.get(cell.key) != "finished":
+                    lab.record(cell, changes=changes(cell))
         lab.store.end(lab.runs[-1])
         return lab.store.folder
 
@@ -92,10 +93,14 @@ def fill(lab: Lab) -> Fill:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store in which SPEC is finished; for reading."""
-    lab = Lab(Store(tmp_path_factory.mktemp("moved") / "store"))
-    for cell in lab.begin(SPEC):
-        lab.record(cell, changes=moved(cell))
-    return lab.store.folder
+    folder = tmp_path_factory.mktemp("moved") / "store"
+    with pytest.MonkeyPatch.context() as patched:
+        lab = lab_at(folder, patched)
+        cells = lab.begin(SPEC)
+        with lab.at_once():
+            for cell in cells:
+                lab.record(cell, changes=moved(cell))
+    return folder
 
 
 #: A study of which everything is made up by hand: scores, losses and changes from epoch to epoch and seed to seed.
@@ -117,6 +122,9 @@ question "Is BitFit better?" {
 }
 question "Does a larger change mean a better score?" { expect change correlates with score }
 """
+
+#: The same on one task with one seed: the fewest trials.
+MINIMAL = ASKED.replace("builtin/cola, ", "").replace("seeds 0..2", "seeds 0")
 
 #: The last score of each strategy on RTE with seed 0, in points, and its mean absolute change; others have 55 and 0.03.
 ASKED_SCORES = {"frozen": 50.0, "bitfit": 70.0, "gammas": 60.0, "sample": 69.5, "upper": 65.0}
@@ -150,9 +158,13 @@ def asked_result(cell: Planned) -> dict[str, Any]:
 
 def filled_store(folder: Path, spec: str = ASKED) -> Path:
     """A new store in which such trials of a spec are finished, and its folder."""
-    lab = Lab(Store(folder))
-    for cell in lab.begin(spec):
-        lab.record(cell, **asked_result(cell))
+    with pytest.MonkeyPatch.context() as patched:
+        lab = lab_at(folder, patched)
+        cells = lab.begin(spec)
+        with lab.at_once():
+            for cell in cells:
+                lab.record(cell, **asked_result(cell))
+        lab.store.end(lab.runs[-1])
     return folder
 
 
@@ -171,9 +183,11 @@ def answer(lab: Lab) -> Callable[..., Path]:
         result: Callable[[Planned], dict[str, Any]] = asked_result,
         skip: Callable[[Planned], bool] = lambda _: False,
     ) -> Path:
-        for cell in lab.begin(spec):
-            if not skip(cell):
-                lab.record(cell, **result(cell))
+        cells = lab.begin(spec)
+        with lab.at_once():
+            for cell in cells:
+                if not skip(cell):
+                    lab.record(cell, **result(cell))
         lab.store.end(lab.runs[-1])
         return lab.store.folder
 

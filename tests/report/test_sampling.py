@@ -35,11 +35,11 @@ def values(seed: int, noise: float) -> tuple[Floats, Floats]:
     return labels, labels + np.random.default_rng(seed).normal(0, noise, EXAMPLES)
 
 
-def bootstrapped(metric: str, labels: Floats, runs: list[Floats], less: list[Floats]) -> float:
+def bootstrapped(metric: str, labels: Floats, runs: list[Floats], less: list[Floats], times: int = 500) -> float:
     """The standard error by drawing examples anew."""
     draws = np.random.default_rng(7)
     found = []
-    for _ in range(500):
+    for _ in range(times):
         chosen = draws.integers(0, len(labels), len(labels))
         both = [
             np.mean([METRICS[metric](labels[chosen], run[chosen]) for run in side] or [0.0]) for side in (runs, less)
@@ -48,14 +48,15 @@ def bootstrapped(metric: str, labels: Floats, runs: list[Floats], less: list[Flo
     return float(np.std(found))
 
 
+@pytest.mark.parametrize(("times", "error"), [(100, 0.2), pytest.param(500, 0.12, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "matthews"])
-def test_of_classes(metric: str) -> None:
+def test_of_classes(metric: str, times: int, error: float) -> None:
     labels, first = classes(1, 0.8)
     more = [first, classes(2, 0.8)[1]]
     less = [classes(3, 0.7)[1]]
     for left, right in (([first], []), (more, less)):
         found = standard_error(metric, labels, left, right)
-        assert found == pytest.approx(bootstrapped(metric, labels, left, right), rel=0.12)
+        assert found == pytest.approx(bootstrapped(metric, labels, left, right, times), rel=error)
 
 
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])

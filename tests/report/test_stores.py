@@ -29,9 +29,11 @@ def one(lab: Lab) -> FillOne:
 
     def fill(name: str, spec: str = SMALL, changed: Changed = lambda _: {}, skip: Any = lambda _: False) -> Path:
         other = Lab(Store(folder / name))
-        for cell in other.begin(spec):
-            if not skip(cell):
-                other.record(cell, **changed(cell))
+        cells = other.begin(spec)
+        with other.at_once():
+            for cell in cells:
+                if not skip(cell):
+                    other.record(cell, **changed(cell))
         return other.store.folder
 
     return fill

@@ -197,11 +197,12 @@ def test_the_validation_sets_own_error() -> None:
 
 def test_from_a_store(lab: Lab) -> None:
     cells = lab.begin(SPEC.replace("EXPECT", "expect a > b expect b > c"))
-    for cell in cells:
-        best = cell.trial.strategy == "a"
-        answers = (0, 1, 1, 0) if best else (0, 1, 0, 0)
-        predicted = Predictions(split="validation", labels=(0, 1, 1, 0), predictions=answers, margins=(1.0,) * 4)
-        lab.record(cell, score=70.0 + cell.trial.seed / 10 + 5 * best, predictions=(predicted,))
+    with lab.at_once():
+        for cell in cells:
+            best = cell.trial.strategy == "a"
+            answers = (0, 1, 1, 0) if best else (0, 1, 0, 0)
+            predicted = Predictions(split="validation", labels=(0, 1, 1, 0), predictions=answers, margins=(1.0,) * 4)
+            lab.record(cell, score=70.0 + cell.trial.seed / 10 + 5 * best, predictions=(predicted,))
     found = read_verdicts(lab.store.folder, Choice())
     assert found.title == "A made-up study"
     assert [finding.verdict for finding in found.findings] == [Verdict.SUPPORTED, Verdict.UNDECIDED]
@@ -214,8 +215,7 @@ def test_from_a_store(lab: Lab) -> None:
 
 
 def test_a_study_without_questions(lab: Lab) -> None:
-    for cell in lab.begin(re.sub(r"question.*", "", SPEC)):
-        lab.record(cell)
+    lab.record(lab.begin(re.sub(r"question.*", "", SPEC))[0])
     with pytest.raises(BitspecError, match=r"the study `made` asks no question") as caught:
         read_verdicts(lab.store.folder, Choice())
     assert caught.value.diagnostics[0].code == "no-questions"
@@ -242,15 +242,17 @@ PUBLISHED = {
 
 def test_the_published_table_decides_nothing(lab: Lab) -> None:
     text = (Path(__file__).parents[2] / "specs" / "paper.bspec").read_text("utf-8").replace("seeds 0..4", "seeds 0")
-    for cell in lab.begin(text):
-        place = ("cola", "mrpc", "rte").index(cell.trial.task.name)
-        lab.record(cell, score=PUBLISHED[cell.trial.strategy][place])
+    cells = lab.begin(text)
+    with lab.at_once():
+        for cell in cells:
+            place = ("cola", "mrpc", "rte").index(cell.trial.task.name)
+            lab.record(cell, score=PUBLISHED[cell.trial.strategy][place])
     scores = read_scores(lab.store.folder, Choice())
     averages = {average.strategy: average for average in scores.averages}
     assert averages.keys() == PUBLISHED.keys()
-    for name, (*cells, printed) in PUBLISHED.items():
+    for name, (*published, printed) in PUBLISHED.items():
         average = averages[name]
-        assert average.mean == pytest.approx(np.mean(cells))
+        assert average.mean == pytest.approx(np.mean(published))
         assert average.mean == pytest.approx(printed, abs=0.0501)
         assert (average.sd, average.seeds) == (None, 1)
     slip = next(one for one in averages["rand_rowcol"].reported if one.source == "arXiv:2106.10199")

@@ -15,7 +15,7 @@ from bitspec.runners import workers
 from bitspec.runners.local import LocalRunner
 from bitspec.runners.plan import Plan, plan
 from bitspec.runners.protocol import Queue, Work
-from bitspec.runners.workers import cores, run_in_processes
+from bitspec.runners.workers import cores, run_in_processes, share_of
 from tests.lab import SPEC
 
 
@@ -41,9 +41,14 @@ def numbers(events: list[Event]) -> dict[str, object]:
     return found
 
 
-def test_processes_and_one_process_give_equal_numbers(work: Work, planned: Plan) -> None:
+#: A process takes seconds to begin.
+WORKERS = [1, pytest.param(2, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("count", WORKERS)
+def test_processes_and_one_process_give_equal_numbers(work: Work, planned: Plan, count: int) -> None:
     alone = numbers(list(LocalRunner(1).run(work, Queue(planned.packs()))))
-    events = list(LocalRunner(2).run(work, Queue(planned.packs())))
+    events = list(run_in_processes(work, Queue(planned.packs()), count, share_of(2)))
     together = numbers(events)
     assert len(alone) == 6
     if cores() // 2 <= 1:  # each worker computes on one thread, as this process does
@@ -93,8 +98,9 @@ def test_processes_that_cannot_begin_are_not_started_for_ever(
     assert len(started) == 2
 
 
-def test_stopping_ends_all_processes(work: Work, planned: Plan) -> None:
-    running = run_in_processes(work, Queue(planned.packs()), 2, 1)
+@pytest.mark.parametrize("count", WORKERS)
+def test_stopping_ends_all_processes(work: Work, planned: Plan, count: int) -> None:
+    running = run_in_processes(work, Queue(planned.packs()), count, 1)
     assert isinstance(next(running), Started)
     assert multiprocessing.active_children()
     running.close()  # type: ignore[attr-defined]  # a generator

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from bitspec.ir.values import TrainedTensor, TrainedValues
 from bitspec.language.load import loads
 from bitspec.store.connection import ENGINE
 from bitspec.store.provenance import Provenance
+from bitspec.store.records import now
 from bitspec.store.store import Store
 
 #: The user id that owns nothing.
@@ -160,6 +163,8 @@ class Lab:
 
     store: Store
     runs: list[int] = field(default_factory=list)
+    #: Where stores are kept in which a spec came to its end, to be copied: that takes no time, and to fill one does.
+    templates: Path | None = None
 
     def begin(self, spec: str = SPEC, *, only: Sequence[str] = (), whole: bool = True) -> list[Planned]:
         """Begin a run of a spec."""
@@ -175,14 +180,31 @@ class Lab:
         """Finish a trial of the latest run."""
         return self.store.record(self.runs[-1], planned, result(planned, **changed), values, started=STARTED)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is recorded inside is one transaction: a third of the time that one for each trial takes."""
+        with self.store.writing() as connection, pytest.MonkeyPatch.context() as patched:
+            patched.setattr(self.store, "_writing", lambda: nullcontext(connection))
+            yield
+
     def run(self, spec: str = SPEC, *, only: Sequence[str] = (), whole: bool = True) -> list[Planned]:
         """Run a spec to its end: what is not finished is finished."""
+        if self.templates is not None and whole and not only and not self.store.folder.exists():
+            template = self.templates / hashlib.sha256(spec.encode()).hexdigest()
+            if not template.exists():
+                Lab(Store(template)).run(spec)
+            shutil.copytree(template, self.store.folder)
+            with self.store.writing() as connection:  # it is as if it ran now
+                connection.execute("UPDATE base.runs SET began = ?, ended = ?", [now(), now()])
+            self.runs.append(1)
+            return plan(spec)[1]
         planned = self.begin(spec, only=only, whole=whole)
         done = self.store.statuses()
-        for cell in planned:
-            if done.get(cell.key) != "finished":
-                self.record(cell)
-                done[cell.key] = "finished"
+        with self.at_once():
+            for cell in planned:
+                if done.get(cell.key) != "finished":
+                    self.record(cell)
+                    done[cell.key] = "finished"
         self.store.end(self.runs[-1])
         return planned
 
@@ -199,11 +221,22 @@ class Lab:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab_at(folder: Path, patched: pytest.MonkeyPatch) -> Lab:
     source = Provenance(commit=None, versions={"python": "3"})  # to look for the true one takes longer than a test
-    monkeypatch.setattr("bitspec.store.store.provenance", lambda _: source)
-    return Lab(Store(tmp_path / "store"))
+    patched.setattr("bitspec.store.store.provenance", lambda _: source)
+    return Lab(Store(folder))
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("templates")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: Path) -> Lab:
+    made = lab_at(tmp_path / "store", monkeypatch)
+    made.templates = templates
+    return made
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from bitspec.store.provenance import Provenance
 from bitspec.store.store import Store
 from tests.store.conftest import SPEC, STARTED, Lab, failed, trained_values
 from tests.store.stores import alter, as_of_version, everything, files, leave_a_log
+from tests.tiers import examples
 
 LATER = SPEC.replace("learning_rate = 1e-3", "learning_rate = 1e-4")
 
@@ -334,8 +335,14 @@ def test_values_that_are_not_what_they_should_be_stay_away(lab: Lab, other: Lab,
     assert {path.name for path in lab.store.folder.iterdir()} == {"results.duckdb", "values"}
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
-@pytest.mark.parametrize("is_exported", [False, True])
+@pytest.mark.parametrize(
+    ("version", "is_exported"),
+    [
+        pytest.param(version, is_exported, marks=() if is_exported == (version == 1) else pytest.mark.slow)
+        for version in (1, 2, 3, 4)
+        for is_exported in (False, True)
+    ],
+)
 def test_a_store_of_an_older_bitspec(lab: Lab, ran: Lab, tmp_path: Path, version: int, is_exported: bool) -> None:
     old = as_of_version(ran.store, version, tmp_path / "old")
     folder = old.folder
@@ -423,15 +430,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def made(prepared: Path, folder: Path, spec: str, statuses: list[str]) -> Store:
     """A store in which every trial has some status."""
     lab = Lab(Store(Path(shutil.copytree(prepared, folder))))
-    for cell, status in zip(lab.begin(spec), statuses, strict=True):
-        if status == "failed":
-            lab.store.record_failure(lab.runs[-1], cell, failed(cell), started=STARTED)
-        elif status != "missing":
-            lab.record(cell, values=trained_values() if status == "with values" else None)
+    cells = lab.begin(spec)
+    with lab.at_once():
+        for cell, status in zip(cells, statuses, strict=True):
+            if status == "failed":
+                lab.store.record_failure(lab.runs[-1], cell, failed(cell), started=STARTED)
+            elif status != "missing":
+                lab.record(cell, values=trained_values() if status == "with values" else None)
     return lab.store
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(1), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ours=STATUSES, theirs=STATUSES, spec=st.sampled_from([SPEC, LATER, SPEC.replace("seeds 0, 1", "seeds 1, 2")]))
 def test_whatever_two_stores_hold(
     prepared: Path, tmp_path_factory: pytest.TempPathFactory, ours: list[str], theirs: list[str], spec: str

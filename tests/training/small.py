@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
@@ -20,6 +21,9 @@ from bitspec.ir.masks import AllBut, Cols, Entries, Mask, Rows, Whole
 from bitspec.training.encoding import Encoded
 
 VOCABULARY = 60
+
+#: Architectures that differ most: weights that stand as the paper has them, and transposed ones under a causal mask.
+UNLIKE = ("bert", "gpt2")
 
 #: Configs of every architecture, small enough for a test; dropout everywhere.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -81,6 +85,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "attention_dropout": 0.1,
     },
 }
+
+#: Every architecture, to parametrize a test with: those that differ most, and the others in the slow tier.
+MODEL_TYPES = [name if name in UNLIKE else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
 
 
 def model_folder(path: Path, model_type: str, **changes: Any) -> Path:

@@ -76,7 +76,12 @@ SEEDS = {"one seed": (3,), "two seeds": (3, 4), "all seeds": tuple(range(9))}
 
 @pytest.mark.parametrize(
     ("model_type", "seeds"),
-    [*((model_type, "two seeds") for model_type in CONFIGS), ("bert", "one seed"), ("gpt2", "all seeds")],
+    [
+        ("bert", "two seeds"),
+        ("gpt2", "all seeds"),
+        pytest.param("bert", "one seed", marks=pytest.mark.slow),
+        *(pytest.param(name, "two seeds", marks=pytest.mark.slow) for name in CONFIGS if name != "bert"),
+    ],
 )
 def test_a_trial_in_a_pack_equals_the_trial_alone(folders: dict[str, Path], model_type: str, seeds: str) -> None:
     prepared = prepare(folders[model_type], 2, torch.device("cpu"), torch.float64)
@@ -91,7 +96,9 @@ def test_a_trial_in_a_pack_equals_the_trial_alone(folders: dict[str, Path], mode
         assert alone.pack == (recipe.key,)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "gpt2"])
+@pytest.mark.parametrize(
+    "model_type", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in ("roberta", "distilbert", "gpt2"))]
+)
 def test_a_trial_in_a_pack_equals_the_trial_alone_in_float32(folders: dict[str, Path], model_type: str) -> None:
     prepared = prepare(folders[model_type], 2, torch.device("cpu"))
     # Rates as people use them: AdamW divides rounding errors by the size of the gradient, and multiplies by the rate.

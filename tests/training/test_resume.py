@@ -81,7 +81,13 @@ def some(masks: Mapping[str, Mapping[str, Mask]], kinds: str) -> dict[str, Mappi
 ALL = "none, vectors, rows, cols, entries, all but, whole matrices, everything, mixture"
 
 
-@pytest.mark.parametrize("kind", ALL.split(", "))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in {"none", "entries", "mixture"} else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in ALL.split(", ")
+    ],
+)
 def test_a_trial_alone_goes_on(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
     prepared = prepare(folders["bert"], 2, torch.device("cpu"))
     recipes = recipes_of(prepared, some(masks_of_every_kind(prepared.model), kind), (3,))
@@ -97,8 +103,19 @@ def test_a_trial_alone_goes_on(folders: dict[str, Path], tmp_path: Path, kind: s
     assert_equal(again, whole)
 
 
-@pytest.mark.parametrize("model_type", ["roberta", "distilbert", "gpt2", "llama", "electra"])
-@pytest.mark.parametrize("calls", [4, 16])
+@pytest.mark.parametrize(
+    ("model_type", "calls"),
+    [
+        ("llama", 4),
+        ("gpt2", 16),
+        *(
+            pytest.param(model_type, calls, marks=pytest.mark.slow)
+            for model_type in ("roberta", "distilbert", "gpt2", "llama", "electra")
+            for calls in (4, 16)
+            if (model_type, calls) not in {("llama", 4), ("gpt2", 16)}
+        ),
+    ],
+)
 def test_a_pack_goes_on(folders: dict[str, Path], tmp_path: Path, model_type: str, calls: int) -> None:
     prepared = prepare(folders[model_type], 2, torch.device("cpu"))
     recipes = recipes_of(prepared, masks_of_every_kind(prepared.model), (3, 4))
@@ -108,7 +125,17 @@ def test_a_pack_goes_on(folders: dict[str, Path], tmp_path: Path, model_type: st
     assert_equal(again, whole)
 
 
-def test_it_may_be_stopped_anywhere_and_again_and_again(folders: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("places", "steps"),
+    [
+        (range(0, CALLS, 13), 8),
+        # Of 9 calls for each epoch, every one in turn; and a step or two at a time.
+        pytest.param(range(0, CALLS, 4), 3, marks=pytest.mark.slow),
+    ],
+)
+def test_it_may_be_stopped_anywhere_and_again_and_again(
+    folders: dict[str, Path], tmp_path: Path, places: Sequence[int], steps: int
+) -> None:
     prepared = prepare(folders["bert"], 2, torch.device("cpu"))
     recipes = recipes_of(prepared, some(masks_of_every_kind(prepared.model), "vectors, rows, entries"), (3, 4))
     whole, events = train(prepared, recipes)
@@ -121,14 +148,14 @@ def test_it_may_be_stopped_anywhere_and_again_and_again(folders: dict[str, Path]
 
     train(prepared, recipes, stop=count)
     assert asked == CALLS
-    for calls in range(0, CALLS, 4):  # of 9 for each epoch, every one in turn
+    for calls in places:
         folder = tmp_path / str(calls)
         stopped, _ = train(prepared, recipes, Saver(folder), after(calls))
         assert not any(trial.pack for trial in stopped)
         assert_equal(train(prepared, recipes, Saver(folder))[0], whole)
-    # One step at a time; in an evaluation the whole of it is done again.
+    # In an evaluation the whole of it is done again.
     for _ in range(100):
-        trials, events = train(prepared, recipes, Saver(tmp_path / "again"), after(3))
+        trials, events = train(prepared, recipes, Saver(tmp_path / "again"), after(steps))
         if trials[0].pack:
             break
     assert not any(isinstance(event, NotSaved | Failed) for event in events)

@@ -21,20 +21,29 @@ from bitspec.training.flat import is_causal
 from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import batch_order
-from tests.training.small import CONFIGS, dense, encoded, masks_of_every_kind, model_folder
-from tests.training.test_loop import accuracy
+from tests.training.small import CONFIGS, UNLIKE, dense, encoded, masks_of_every_kind, model_folder
+from tests.training.test_loop import KINDS, accuracy
 from tests.training.test_packs import assert_alike, recipes_of, train
 
 
-@pytest.mark.parametrize("model_type", list(CONFIGS))
+@pytest.mark.parametrize(
+    ("model_type", "kinds"),
+    [
+        *((model_type, ("none", "rows", "mixture")) for model_type in UNLIKE),
+        *(pytest.param(model_type, KINDS, marks=pytest.mark.slow) for model_type in CONFIGS),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} kinds",
+)
 def test_equals_padded_batches_and_dense_gradients_with_dropout(
-    folders: dict[str, Path], model_type: str, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path], model_type: str, kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = prepare(folders[model_type], 2, torch.device("cpu"), torch.float64)
     unknown = prepare(folders[model_type], 2, torch.device("cpu"), torch.float64)
     assert known.architecture is not None
     monkeypatch.setitem(unknown.__dict__, "architecture", None)
-    for recipe in recipes_of(known, masks_of_every_kind(known.model), (3, 4)):
+    masks = masks_of_every_kind(known.model)
+    assert set(masks) == set(KINDS)
+    for recipe in recipes_of(known, {kind: masks[kind] for kind in kinds}, (3, 4)):
         (sparse,), _ = train(known, [recipe])
         (masked,), _ = train(unknown, [recipe])
         assert_alike(sparse, masked, 1e-6 if model_type == "llama" else 1e-10)
@@ -108,7 +117,9 @@ def vmapped(plain: PreTrainedModel, recipes: list[Recipe], heads: Mapping[str, T
     return stacked
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "gpt2"])
+@pytest.mark.parametrize(
+    "model_type", [*UNLIKE, *(pytest.param(name, marks=pytest.mark.slow) for name in ("roberta", "distilbert"))]
+)
 def test_equals_vmap_over_functional_call(folders: dict[str, Path], model_type: str) -> None:
     prepared = prepare(folders[model_type], 2, torch.device("cpu"), torch.float64)
     recipes = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from bitspec.report.choices import Choice
 from bitspec.report.page.contents import Given, Report, read
 from bitspec.report.page.provenance import Made
-from tests.report.conftest import ASKED
+from tests.report.conftest import ASKED, filled_store
 
 MADE = Made("bitspec report", "1.2.3", datetime(2026, 7, 2, 12, 30, tzinfo=UTC), Path("store"))
 
@@ -49,13 +48,19 @@ def report_of(store: Path, given: Given | None = None, **chosen: Any) -> Report:
     return read(store, Choice(**chosen), MADE, given)
 
 
-@pytest.fixture
-def report(answer: Callable[..., Path]) -> Report:
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store in which REPORTED is finished; for reading."""
+    return filled_store(tmp_path_factory.mktemp("reported") / "store", REPORTED)
+
+
+@pytest.fixture(scope="session")
+def report(reported: Path) -> Report:
     """The report of REPORTED."""
-    return report_of(answer(REPORTED))
+    return report_of(reported)
 
 
-@pytest.fixture
-def hostile_report(answer: Callable[..., Path]) -> Report:
+@pytest.fixture(scope="session")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The same under hostile names."""
-    return report_of(answer(hostile(REPORTED)))
+    return report_of(filled_store(tmp_path_factory.mktemp("hostile") / "store", hostile(REPORTED)))

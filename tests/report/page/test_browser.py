@@ -13,8 +13,7 @@ from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 from bitspec.report.page.contents import Report
 from bitspec.report.page.figures import figures
 from bitspec.report.page.output import save
-from tests.report.conftest import filled_store
-from tests.report.page.conftest import HOSTILE, REPORTED, hostile, report_of
+from tests.report.page.conftest import HOSTILE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -65,13 +64,8 @@ def open_page(browser: Browser, folder: Path, report: Report, width: int = 1280)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return filled_store(tmp_path_factory.mktemp("shown") / "store", REPORTED)
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Browser, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    return open_page(browser, tmp_path_factory.mktemp("page"), report_of(store))
+def opened(browser: Browser, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    return open_page(browser, tmp_path_factory.mktemp("page"), report)
 
 
 def test_nothing_is_said_and_nobody_is_asked(opened: Opened) -> None:
@@ -140,8 +134,8 @@ def test_a_cell_leads_to_its_trials(opened: Opened) -> None:
     assert shown.first.is_visible()
 
 
-def test_it_fits_on_a_small_screen(browser: Browser, store: Path, tmp_path: Path) -> None:
-    opened = open_page(browser, tmp_path, report_of(store), width=380)
+def test_it_fits_on_a_small_screen(browser: Browser, report: Report, tmp_path: Path) -> None:
+    opened = open_page(browser, tmp_path, report, width=380)
     width = opened.page.evaluate("document.documentElement.scrollWidth")
     assert width <= 380
     opened.page.close()
@@ -158,9 +152,8 @@ def test_it_prints(opened: Opened) -> None:
     assert width <= 673
 
 
-def test_hostile_names_run_nothing(browser: Browser, tmp_path: Path) -> None:
-    report = report_of(filled_store(tmp_path / "store", hostile(REPORTED)))
-    opened = open_page(browser, tmp_path, report)
+def test_hostile_names_run_nothing(browser: Browser, hostile_report: Report, tmp_path: Path) -> None:
+    opened = open_page(browser, tmp_path, hostile_report)
     assert opened.said == []
     assert [url.partition(":")[0] for url in opened.asked if not url.startswith("data:")] == ["file"]
     assert opened.page.locator("img").count() == 0

@@ -55,7 +55,7 @@ def page_of(report: Report) -> Page:
     return Page(as_html(report, figures(report)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(report: Report) -> Page:
     return page_of(report)
 
@@ -128,10 +128,10 @@ def test_cells_lead_to_their_trials(page: Page) -> None:
     assert {len(key or "") for key in keys} == {64}
 
 
-def test_a_long_list_of_trials_is_cut(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_of_trials_is_cut(reported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MOST_TRIALS", 4)
     monkeypatch.setattr(tables, "MOST_ROWS", 2)
-    page = page_of(report)
+    page = page_of(report_of(reported))
     text = "".join(page.texts)
     assert "4 of 30 finished trials; " in text
     assert 'bitspec query "select strategy, task, seed, score, key from scores" lists all' in text

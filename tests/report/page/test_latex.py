@@ -84,7 +84,7 @@ def test_what_stands_for_characters() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", ["report", "hostile_report"])
+@pytest.mark.parametrize("name", [pytest.param("report", marks=pytest.mark.slow), "hostile_report"])
 def test_it_compiles(request: pytest.FixtureRequest, tmp_path: Path, engine: str, name: str) -> None:
     if shutil.which(engine) is None:
         pytest.skip(f"there is no {engine} on this machine")

@@ -82,9 +82,11 @@ def test_one_seed_has_no_interval_and_no_p(fill: Fill) -> None:
 
 def test_an_estimated_p_says_so(lab: Lab) -> None:
     spec = SMALL.replace("seeds 0, 1", "seeds 0..39").replace('strategy sample "Rand bias" = rand(bias, 10)\n', "")
-    for cell in lab.begin(spec):
-        if cell.trial.strategy in {"bitfit", "gamma1"}:
-            lab.record(cell)
+    cells = lab.begin(spec)
+    with lab.at_once():
+        for cell in cells:
+            if cell.trial.strategy in {"bitfit", "gamma1"}:
+                lab.record(cell, predictions=())
     found = of("bitfit", "gamma1", lab.store.folder)
     assert str(compare.tables(found)[1].rows[0][3]).startswith("≈ ")
     assert "where it stands with ≈, from random flips" in " ".join(notes(found))
@@ -161,8 +163,10 @@ def two(lab: Lab) -> Any:
         folders = []
         for name, text, change in (("left", spec, {}), ("right", other, changed)):
             one = Lab(Store(lab.store.folder.parent / name))
-            for cell in one.begin(text):
-                one.record(cell, **(change if (cell.trial.strategy, cell.trial.seed) == ("bitfit", 1) else {}))
+            cells = one.begin(text)
+            with one.at_once():
+                for cell in cells:
+                    one.record(cell, **(change if (cell.trial.strategy, cell.trial.seed) == ("bitfit", 1) else {}))
             folders.append(one.store.folder)
         return beside(*folders)
 
