@@ -15,7 +15,7 @@ from studies import Asked, asked, numbers, write_study
 #: Ray's own sockets and processes are closed when it pleases.
 _OF_RAY = ("ignore::ResourceWarning", "ignore::DeprecationWarning:ray.*", "ignore::FutureWarning:ray.*")
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as workers of small models have
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("BITSPEC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield

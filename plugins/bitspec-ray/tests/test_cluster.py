@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,8 @@ def kill(members: list[Member], key: str) -> None:
     """Kill the worker that trains a trial, if it still does."""
     for member in members:
         if member.attempt is not None and key in member.attempt.open and member.hello is not None:
-            os.kill(member.hello.process, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(member.hello.process, signal.SIGKILL)
 
 
 def test_a_node_with_another_version_is_not_used(

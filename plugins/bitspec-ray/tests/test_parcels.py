@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from bitspec.parameters.models import model_folder
 from bitspec.runners.bench import Bench, run_pack
 from bitspec.runners.local import LocalRunner
 from bitspec.runners.protocol import Pack, Queue
+from bitspec_ray.cluster import Cluster
 from bitspec_ray.parcels import Shipping, UnpackedInputs
 from bitspec_ray.runner import RayRunner
 from studies import Asked, asked, numbers, write_study
@@ -31,9 +31,9 @@ def away(tmp_path: Path) -> Asked:
 
 @pytest.fixture
 def joined() -> Iterator[None]:
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    cluster = Cluster()
     yield
-    ray.shutdown()
+    cluster.leave()
 
 
 @pytest.mark.usefixtures("joined")

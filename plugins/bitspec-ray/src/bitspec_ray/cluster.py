@@ -27,8 +27,13 @@ _OWN: Final = "local"
 
 _CLIENT: Final = "ray://"
 
-#: What Ray reads as it begins: no word to its makers, and no hints about versions to come.
-_SETTINGS: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+#: What Ray reads as it begins: no word to its makers, no hints about versions to come, and workers that yield to other
+#: programs no more than those of the local runner.
+_SETTINGS: Final = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
+}
 
 
 class Cluster:
@@ -64,8 +69,8 @@ def _join(address: str | None, empty: str) -> None:
     if address is None:
         own = {"num_cpus": cores(), "include_dashboard": False}
         # Who reaches a cluster can run code on it, and this one is for us: a word that nobody else knows guards it.
-        if "RAY_AUTH_TOKEN_PATH" not in os.environ:
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        if not any(name.startswith("RAY_AUTH_") for name in os.environ):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     where = "on this machine" if address is None else f"at `{address}`"
     try:
         with _working_in(empty), _handlers_kept():
