@@ -1,10 +1,10 @@
 """What a pack costs beside its training: a hundred trivial packs through the local runner and through Ray, in turn.
 
-    python benchmarks/overhead.py [--packs 100] [--workers 2] [--rounds 3]
+    python benchmarks/overhead.py [--packs 100] [--rounds 3]
 
-Both have the same number of processes of one thread each. Nothing is stored: it is the runners that are compared. What
-is told of each: seconds until the first trial begins, and from then on seconds of wall time a pack; and the ratio of
-these.
+Both have a process of one thread for each core; Ray starts its own cluster every time. Nothing is stored: it is the
+runners that are compared. What is told of each: seconds until the first trial begins, and from then on seconds of wall
+time a pack; and the ratio of these.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import ray
-
 from bitspec.ir.events import Finished, Started
 from bitspec.language.load import loads
 from bitspec.runners.local import LocalRunner
 from bitspec.runners.plan import plan
 from bitspec.runners.protocol import Queue, Work
+from bitspec.runners.workers import cores
 from bitspec_ray.runner import RayRunner
 
 _SPEC = """study trivial
@@ -58,7 +57,6 @@ def main() -> None:
     """Measure, and print what was measured as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--packs", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     found: dict[str, list[tuple[float, float, float]]] = {"local": [], "ray": []}
@@ -66,15 +64,13 @@ def main() -> None:
         folder = Path(name)
         lines = [f"{word} film,{('bad', 'good')[number % 2]}" for number, word in enumerate("abcdefgh")]
         (folder / "data.csv").write_text("\n".join(["words,rating", *lines]) + "\n", "utf-8")
-        ray.init(address="local", num_cpus=asked.workers, include_dashboard=False, log_to_driver=False)
         for _ in range(asked.rounds):
             for runner, make in (
-                ("local", lambda: LocalRunner(workers=asked.workers)),
+                ("local", lambda: LocalRunner(workers=cores())),
                 ("ray", lambda: RayRunner(cpus=1)),
             ):
                 found[runner].append(measure(make, folder, asked.packs))
                 print(runner, *(f"{seconds:.4f}" for seconds in found[runner][-1]), file=sys.stderr)
-        ray.shutdown()
     told: dict[str, Any] = {
         runner: {
             "first_trial_after_s": round(median(one[0] for one in all_), 2),
@@ -85,7 +81,7 @@ def main() -> None:
     }
     ratios = [own[1] / other[1] for own, other in zip(found["ray"], found["local"], strict=True)]
     told["wall_ratio_of_each_round"] = [round(ratio, 2) for ratio in ratios]
-    told |= {"packs": asked.packs, "workers": asked.workers, "rounds": asked.rounds}
+    told |= {"packs": asked.packs, "workers": cores(), "rounds": asked.rounds}
     print(json.dumps(told, indent=2))
 
 
