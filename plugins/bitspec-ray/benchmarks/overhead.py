@@ -3,8 +3,9 @@
     python benchmarks/overhead.py [--packs 100] [--rounds 3]
 
 Both have a process of one thread for each core; Ray starts its own cluster every time. Nothing is stored: it is the
-runners that are compared. What is told of each: seconds until the first trial begins, and from then on seconds of wall
-time a pack; and the ratio of these.
+runners that are compared. What is told of each: seconds until the first trial begins, and from then on, a pack, wall
+time, what of it was training, and what this process computes; and the ratio of wall times. On a machine that does other
+things as well, only the last but one says something.
 """
 
 from __future__ import annotations
@@ -36,21 +37,22 @@ strategy frozen = none
 """
 
 
-def measure(make: Callable[[], Any], folder: Path, packs: int) -> tuple[float, float, float]:
-    """Seconds to the first trial, wall seconds a pack from then on, and seconds a pack that were trained."""
+def measure(make: Callable[[], Any], folder: Path, packs: int) -> tuple[float, float, float, float]:
+    """Seconds to the first trial; from then on, a pack, seconds that passed, were trained, and were computed here."""
     study = loads(_SPEC % (packs - 1))
     work = Work(study, folder, device="cpu")
     waiting = plan(study, {}, base=folder).packs()
     assert len(waiting) == packs
     began = time.perf_counter()
-    first, last, trained, finished = 0.0, 0.0, 0.0, 0
+    first, last, trained, computed, finished = 0.0, 0.0, 0.0, 0.0, 0
     for event in make().run(work, Queue(waiting)):
         if isinstance(event, Started) and not first:
-            first = time.perf_counter()
+            first, computed = time.perf_counter(), -time.process_time()
         elif isinstance(event, Finished):
             last, finished, trained = time.perf_counter(), finished + 1, trained + event.result.seconds
+    computed += time.process_time()
     assert finished == packs
-    return first - began, (last - first) / packs, trained / packs
+    return first - began, (last - first) / packs, trained / packs, computed / packs
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def main() -> None:
     parser.add_argument("--packs", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    found: dict[str, list[tuple[float, float, float]]] = {"local": [], "ray": []}
+    found: dict[str, list[tuple[float, float, float, float]]] = {"local": [], "ray": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lines = [f"{word} film,{('bad', 'good')[number % 2]}" for number, word in enumerate("abcdefgh")]
@@ -76,6 +78,7 @@ def main() -> None:
             "first_trial_after_s": round(median(one[0] for one in all_), 2),
             "wall_ms_per_pack": round(1000 * median(one[1] for one in all_), 2),
             "trained_ms_per_pack": round(1000 * median(one[2] for one in all_), 2),
+            "driver_cpu_ms_per_pack": round(1000 * median(one[3] for one in all_), 2),
         }
         for runner, all_ in found.items()
     }
