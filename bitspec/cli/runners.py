@@ -81,7 +81,7 @@ def _option(argument: Argument) -> click.Option:
         default=argument.default,
         required=argument.is_needed,
         show_default=argument.default is not None,
-        metavar="N" if argument.takes == "whole" else None if argument.takes == "word" else "TEXT",
+        metavar="N" if argument.takes in {"whole", "number"} else None if argument.takes == "word" else "TEXT",
         help=argument.meaning,
     )
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitspec import plugins, registry
@@ -21,12 +20,12 @@ from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.files import is_pickled
 from bitspec.parameters.fingerprint import model_fingerprint
-from bitspec.parameters.models import model_folder
 from bitspec.parameters.rules import EXAMPLES
 from bitspec.parameters.sampling import Values
 from bitspec.parameters.select import NotKnown, Source
 from bitspec.plugins import Need
 from bitspec.runners.changes import changes
+from bitspec.runners.inputs import Facts, Inputs
 from bitspec.runners.protocol import KEPT, Known, Pack, Stop, Work, never
 from bitspec.runners.selections import Selections, suppositions
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from bitspec.training.course import Recipe
     from bitspec.training.course import Trial as InTraining
     from bitspec.training.encoding import Encoded
-    from bitspec.training.examples import Examples
     from bitspec.training.loop import Training
     from bitspec.training.model import Prepared
     from bitspec.training.saving import Saver
@@ -51,20 +49,20 @@ class _Ready:
 
 
 class Bench:
-    """What packs of one study share: the device, and whatever was loaded for the last ones."""
+    """What packs of one study share: the device, their inputs, and whatever was loaded for the last ones."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, inputs: Inputs | None = None) -> None:
         from bitspec.training.devices import device
 
         self.work = work
+        self.inputs = Inputs(work) if inputs is None else inputs
         self.device = device(work.device)
         self.known: Known = {}
-        self.selections = Selections(work.study, work.base, self._source_for)
-        self._suppositions = suppositions(work.study, work.base)
+        self.selections = Selections(work.study, work.base, self._source_for, catalogue_of=self.inputs.catalogue)
+        self._suppositions = suppositions(work.study, work.base, catalogue_of=self.inputs.catalogue)
         self._followed = frozenset(name for names in followed(work.study).values() for name in names)
         self._prepared = lru_cache(1)(self._prepare)
         self._encoded = lru_cache(4)(self._encode)
-        self._examples = lru_cache(2)(self._read)
         self._last_gradients: tuple[object, dict[str, Any]] | None = None
 
     def run(self, pack: Pack, stop: Stop = never) -> Iterator[Event]:
@@ -120,7 +118,7 @@ class Bench:
     def steps(self, planned: Planned) -> int:
         """Steps that a trial takes. No model is loaded for it."""
         settings = planned.trial.settings
-        return settings.epochs * math.ceil(len(self._examples(planned.trial.task).training.texts) / settings.batch_size)
+        return settings.epochs * math.ceil(self.inputs.facts(planned.trial.task).training / settings.batch_size)
 
     def select(self, planned: Planned) -> Selected:
         """What a trial selects; the model is loaded where that depends on its weights."""
@@ -142,7 +140,7 @@ class Bench:
             message = f"what `{strategy}` changed is not known: its trained values are gone from the store"
             raise BitspecError(error("values-gone", message, help="run the same again, and they are trained")) from None
         # As it is now: what becomes of the files while the trial is trained is of no account for it.
-        fingerprint = self._check_unchanged(planned, self._examples(trial.task))
+        fingerprint = self._check_unchanged(planned, self.inputs.facts(trial.task))
         masks = self._masks(planned, selected, prepared)
         return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks), fingerprint)
 
@@ -151,7 +149,7 @@ class Bench:
 
         first = pack[0].planned
         task = first.trial.task
-        examples = self._examples(task)
+        facts = self.inputs.facts(task)
         training, *validation = self._splits(first)
         return Training(
             self._model(first),
@@ -159,15 +157,15 @@ class Bench:
             task=self._head(task),
             training=training,
             validation=tuple(validation),
-            metrics=examples.scores,
-            main=examples.metric,
+            metrics=facts.scores,
+            main=facts.metric,
             saver=saver,
             stop=stop,
         )
 
     def _head(self, task: Task) -> str:
         # The name of a task of one's own is not in the key: what it is called must not change its head.
-        return task.name if task.data is None else self._examples(task).fingerprint
+        return task.name if task.data is None else self.inputs.facts(task).fingerprint
 
     def _result(self, own: _Ready, trial: InTraining) -> Result:
         from bitspec.training.devices import device_name, threads
@@ -190,20 +188,20 @@ class Bench:
             threads=threads(),
             pack=tuple(trial.pack),
             model_fingerprint=own.model_fingerprint,
-            data_fingerprint=self._examples(planned.trial.task).fingerprint,
+            data_fingerprint=self.inputs.facts(planned.trial.task).fingerprint,
         )
 
-    def _check_unchanged(self, planned: Planned, examples: Examples) -> str:
+    def _check_unchanged(self, planned: Planned, facts: Facts) -> str:
         """The model's fingerprint. Raises BitspecError if the trial would not be the one that its key stands for."""
         trial = planned.trial
         fingerprint = self._fingerprint(trial.model)
-        if trial.key(fingerprint, examples.fingerprint) == planned.key:
+        if trial.key(fingerprint, facts.fingerprint) == planned.key:
             return fingerprint
         message = f"`{trial.model.source}` or the data of `{trial.task.name}` changed after the run was planned"
         raise BitspecError(error("input-changed", message, help="run the same again"))
 
     def _fingerprint(self, model: Model) -> str:
-        return model_fingerprint(self._folder(model), cache=cache_folder(), allow_pickle=self.work.allow_pickle)
+        return model_fingerprint(self.inputs.folder(model), cache=cache_folder(), allow_pickle=self.work.allow_pickle)
 
     def _masks(self, planned: Planned, selected: Selected, prepared: Prepared) -> dict[str, Mask]:
         """All that is trained, by full name: with the head, and with the pooler if asked."""
@@ -214,18 +212,8 @@ class Bench:
             masks |= {facts.full_name(one): Whole() for one in facts.parameters if one.role == "pooler"}
         return masks | {name: Whole() for name in prepared.head}
 
-    def _folder(self, model: Model) -> Path:
-        # It was fetched when the run was planned. A folder that is gone since must not become a name on the hub.
-        folder = model_folder(
-            model.source, model.revision, base=self.work.base, fetch=False, allow_pickle=self.work.allow_pickle
-        )
-        if folder is None:
-            message = f"the model `{model.source}` is not on this machine any more"
-            raise BitspecError(error("input-changed", message, help="put it back, and run the same again"))
-        return folder
-
     def _model(self, planned: Planned) -> Prepared:
-        return self._prepared(planned.trial.model, self._examples(planned.trial.task).outputs)
+        return self._prepared(planned.trial.model, self.inputs.facts(planned.trial.task).outputs)
 
     def _splits(self, planned: Planned) -> tuple[Encoded, ...]:
         trial = planned.trial
@@ -234,7 +222,7 @@ class Bench:
     def _prepare(self, model: Model, outputs: int) -> Prepared:
         from bitspec.training.model import prepare
 
-        folder = self._folder(model)
+        folder = self.inputs.folder(model)
         pickled = self.work.allow_pickle and is_pickled(folder)
         self._loaded = model, prepare(folder, outputs, self.device, pickled=pickled)
         return self._loaded[1]
@@ -276,21 +264,10 @@ class Bench:
             self._last_gradients = asked, found
         return self._last_gradients[1]
 
-    def _read(self, task: Task) -> Examples:
-        from bitspec.training.tasks import read_task
-
-        return read_task(task, base=self.work.base, data_dir=self.work.data_dir, cache=cache_folder())
-
     def _encode(self, model: Model, task: Task, max_length: int) -> tuple[Encoded, ...]:
         """The training set and the validation sets in the model's tokens."""
-        from bitspec.training.encoding import encode
-
-        examples = self._examples(task)
-        prepared = self._prepared(model, examples.outputs)
-        splits = (examples.training, *examples.validation)
-        encoded = tuple(
-            encode(split, prepared.tokenizer, max_length, regression=examples.outputs == 1) for split in splits
-        )
+        prepared = self._prepared(model, self.inputs.facts(task).outputs)
+        encoded = self.inputs.encoded(model, task, max_length, prepared.tokenizer)
         _check_fit(encoded, prepared.positions, prepared.vocabulary, task)
         return encoded
 

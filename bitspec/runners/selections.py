@@ -26,14 +26,22 @@ SourceFor: TypeAlias = Callable[[Planned], Source]
 class Selections:
     """What trials of one study select. Needs no torch, but for catalogues that are not cached.
 
-    Models in the spec are relative to `base`. `source_for` is asked for selections that depend on weights or on data.
+    Models in the spec are relative to `base`, unless `catalogue_of` gives their catalogues. `source_for` is asked for
+    selections that depend on weights or on data.
     """
 
-    def __init__(self, study: Study, base: Path, source_for: SourceFor | None = None) -> None:
+    def __init__(
+        self,
+        study: Study,
+        base: Path,
+        source_for: SourceFor | None = None,
+        *,
+        catalogue_of: Callable[[Model], Catalogue] | None = None,
+    ) -> None:
         self.study, self.base, self._source_for = study, base, source_for
         self._strategies = {strategy.name: strategy for strategy in study.strategies}
         # One model at a time; trials come in the order of models and tasks.
-        self.catalogue = lru_cache(1)(self._read_catalogue)
+        self.catalogue = lru_cache(1)(catalogue_of or self._read_catalogue)
         self._canonical = lru_cache(2)(self._make_canonical)
         self._needs = lru_cache(None)(self._find_needs)
         self._selector = lru_cache(64)(self._make_selector)
@@ -82,9 +90,13 @@ class Selections:
         )
 
 
-def suppositions(study: Study, base: Path) -> Selections:
+def suppositions(study: Study, base: Path, *, catalogue_of: Callable[[Model], Catalogue] | None = None) -> Selections:
     """What trials may select, to plan: nothing is read or trained to rank entries, for their number is known."""
-    found = Selections(study, base, lambda planned: _supposed(found.catalogue(planned.trial.model)))
+
+    def source_for(planned: Planned) -> Source:
+        return _supposed(found.catalogue(planned.trial.model))
+
+    found = Selections(study, base, source_for, catalogue_of=catalogue_of)
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from transformers import PreTrainedTokenizerBase
 
 from bitspec.training.examples import Split
 from bitspec.training.layout import Layout, Tokens, send
+
+#: What makes tokens of texts.
+Tokenizer: TypeAlias = PreTrainedTokenizerBase
 
 #: Examples of one forward pass of the evaluation, which keeps no activations.
 EVALUATION_BATCH = 64
@@ -76,7 +80,7 @@ class Encoded:
         yield from torch.argsort(self.lengths_N, stable=True).split(size)
 
 
-def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int, *, regression: bool) -> Encoded:
+def encode(split: Split, tokenizer: Tokenizer, max_length: int, *, regression: bool) -> Encoded:
     """Tokenise a split. Of a pair that is longer than `max_length` tokens, the longer sentence is cut first."""
     sentences = [list(column) for column in zip(*split.texts, strict=True)]
     coded = tokenizer(*sentences, truncation=True, max_length=max_length, padding=False)

@@ -111,14 +111,10 @@ def prepare(
                     raise
                 # An architecture with attention of its own keeps it; docs/training.md says what that means.
                 model = _load(folder, outputs, dtype, "eager", pickled=pickled)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            tokenizer = _load_tokenizer(folder)
         except (OSError, LookupError, ValueError, RuntimeError, ImportError, TypeError, AttributeError) as problem:
             raise _cannot_load(folder, problem) from problem
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None:
-        hint = "give its tokenizer a `pad_token`, and save it again"
-        raise BitspecError(error("no-padding", f"the tokenizer in {folder} has no token to pad with", help=hint))
+    _check_pads(folder, tokenizer)
     # Models that look for the last token must know padding by the number that we pad with.
     model.config.pad_token_id = tokenizer.pad_token_id
     try:
@@ -128,6 +124,32 @@ def prepare(
     model.to(device)  # type: ignore[arg-type]  # a decorator of transformers hides torch's own signature
     model.eval().requires_grad_(False)
     return Prepared(model, tokenizer, Noise.attach(model), outputs)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model as `prepare` has it, without the model. Raises BitspecError as it does."""
+    with _silence():
+        try:
+            tokenizer = _load_tokenizer(folder)
+        except (OSError, LookupError, ValueError, RuntimeError, ImportError, TypeError, AttributeError) as problem:
+            raise _cannot_load(folder, problem) from problem
+    _check_pads(folder, tokenizer)
+    return tokenizer
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True
+    )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _check_pads(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    if tokenizer.pad_token_id is None:
+        hint = "give its tokenizer a `pad_token`, and save it again"
+        raise BitspecError(error("no-padding", f"the tokenizer in {folder} has no token to pad with", help=hint))
 
 
 def _load(folder: Path, outputs: int, dtype: torch.dtype, attention: str, *, pickled: bool) -> PreTrainedModel:
