@@ -31,9 +31,9 @@ class Facts:
 
     def scores(self, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:
         """Every metric of the task on a validation set, as fractions by name; see `bitspec.training.metrics`."""
-        from bitspec.training.metrics import scores
+        from bitspec.training.metrics import all_scores
 
-        return scores(self.outputs, split, labels, predictions)
+        return all_scores(self.metric, self.outputs, split, labels, predictions)
 
 
 class Inputs:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from json import JSONEncoder
 
-from bitspec import registry
-
 #: The JSON that fingerprints are made of: one form for one value, and nothing outside ASCII.
 _canonical = JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
@@ -51,12 +49,9 @@ class Examples:
 
     def scores(self, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:
         """Every metric of the task on a validation set, as fractions by name; see `bitspec.training.metrics`."""
-        from bitspec.training.metrics import score_of, scores  # which bring numpy
+        from bitspec.training.metrics import all_scores  # which brings numpy
 
-        found = scores(self.outputs, split, labels, predictions)
-        if self.metric in registry.names("metric"):
-            found |= score_of(self.metric, split, labels, predictions)
-        return found
+        return all_scores(self.metric, self.outputs, split, labels, predictions)
 
     @cached_property
     def fingerprint(self) -> str:

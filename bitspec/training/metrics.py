@@ -38,6 +38,14 @@ def scores(outputs: int, split: str, labels: Sequence[float], predictions: Seque
     return {f"{name}{suffix}": value for name, value in found.items()}
 
 
+def all_scores(
+    metric: str, outputs: int, split: str, labels: Sequence[float], predictions: Sequence[float]
+) -> dict[str, float]:
+    """Every metric that fits a task, and that of a plugin by which it is scored; see `scores` and `score_of`."""
+    found = scores(outputs, split, labels, predictions)
+    return found | score_of(metric, split, labels, predictions) if metric in registry.names("metric") else found
+
+
 def score_of(name: str, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:
     """The metric of a plugin on a validation set, by its name with the set's ending.
 
