@@ -47,7 +47,8 @@ class Claims:
         self._saved, self._on_wait, self._on_gone = saved, on_wait, on_gone
         self._holder = Holder(run)
         self._brief = Store(store.folder, patience=_BRIEF)
-        self._waiting = list(packs)
+        self._waiting = [part for pack in packs for part in _by_stage(pack)]
+        self._orphans: list[tuple[Planned, str]] = []
         self._again = frozenset(key for key, status in plan.statuses.items() if status == VALUES_NOT_KEPT)
         self.company = {planned.key for planned in plan.done}
         # How trials ended that others may follow.
@@ -74,6 +75,7 @@ class Claims:
             pack, held = self._first()
             if pack is not None:
                 return pack
+        self._set_apart()
         if held and not self._has_waited:
             self._has_waited = True
             self._on_wait(held)
@@ -101,13 +103,19 @@ class Claims:
         """Take down how a trial of this run ended: others may follow it, or cannot any more."""
         self._ends[key] = status
 
-    def orphans(self) -> Iterator[tuple[Planned, str]]:
-        """Trials that cannot be trained, since one that they follow was not, with its strategy; they do not wait on."""
+    def orphans(self) -> tuple[tuple[Planned, str], ...]:
+        """Trials that cannot be trained, since one that they follow was not, with its strategy; each is told once."""
+        self._set_apart()
+        found, self._orphans = tuple(self._orphans), []
+        return found
+
+    def _set_apart(self) -> None:
+        """What waits for a trial that has failed, here or elsewhere, does not wait any more."""
         ends = self._ends | self.elsewhere
         for place, pack in enumerate(self._waiting):
             lost = [(planned, self._missing(planned, ends)) for planned in pack]
+            self._orphans += [(planned, strategy) for planned, strategy in lost if strategy is not None]
             self._waiting[place] = tuple(planned for planned, strategy in lost if strategy is None)
-            yield from ((planned, strategy) for planned, strategy in lost if strategy is not None)
         self._waiting = [pack for pack in self._waiting if pack]
 
     def _missing(self, planned: Planned, ends: Mapping[str, str]) -> str | None:
@@ -178,3 +186,13 @@ class Claims:
             over.set()
             with suppress(BitspecError):  # they end by themselves
                 self._brief.release(self._holder)
+
+
+def _by_stage(pack: Pack) -> Iterator[Pack]:
+    """A pack in parts of which no trial follows another; packs of older runs may have been made otherwise."""
+    keys = {planned.key for planned in pack}
+    if keys.isdisjoint(key for planned in pack for key in planned.follows.values()):
+        yield pack
+        return
+    for stage in sorted({planned.trial.stage for planned in pack}):
+        yield tuple(planned for planned in pack if planned.trial.stage == stage)

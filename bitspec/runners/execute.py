@@ -66,6 +66,12 @@ def execute(
     def is_over() -> bool:
         return stop() or (fail_fast and bool(outcome.failed))
 
+    def fail_orphans() -> None:
+        for orphan, lost in _orphans(claims):
+            store.record_failure(run, orphan, lost, started=_now())
+            outcome.failed.append((orphan, lost))
+            report(orphan, lost)
+
     with claims.held(), closing(runner.run(work, claims, is_over)) as events:
         for event in events:
             planned = trials[event.key]
@@ -86,14 +92,12 @@ def execute(
             report(planned, event)
             if isinstance(event, Finished | Failed):
                 claims.ended(event.key, "finished" if isinstance(event, Finished) else event.status)
-                for orphan, lost in _orphans(claims):
-                    store.record_failure(run, orphan, lost, started=_now())
-                    outcome.failed.append((orphan, lost))
-                    report(orphan, lost)
+                fail_orphans()
             if isinstance(event, Finished) or (isinstance(event, Failed) and event.status == "diverged"):
                 ended.add(event.key)
                 if work.checkpoints is not None:
                     checkpoints.clear(work.checkpoints, ended | claims.company)
+        fail_orphans()  # of what failed in other runs, too
     outcome.elsewhere = [(trials[key], status) for key, status in claims.elsewhere.items()]
     done = ended | {planned.key for planned, _ in (*outcome.failed, *outcome.elsewhere)}
     outcome.is_stopped = any(planned.key not in done for planned in plan.new)
@@ -104,7 +108,7 @@ def execute(
 
 def _orphans(claims: Claims) -> Iterator[tuple[Planned, Failed]]:
     """The failures of trials that select by what failed trials would have changed, and of those that follow them."""
-    while found := list(claims.orphans()):
+    while found := claims.orphans():
         for planned, strategy in found:
             message = f"it selects by what `{strategy}` changed, and that has no result"
             yield (

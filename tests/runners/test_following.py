@@ -59,7 +59,7 @@ def test_they_wait_while_it_is_trained(kept: Lab) -> None:
     assert len(claims) == 2
     kept.record(cells["bitfit"])
     claims.ended(cells["bitfit"].key, "finished")
-    assert list(claims.orphans()) == []
+    assert claims.orphans() == ()
     assert claims.take() == (cells["most"],)
 
 
@@ -159,3 +159,28 @@ def test_nobody_stays_unclaimed_at_the_end(kept: Lab) -> None:
     claims.ended(cells["most"].key, "failed")
     assert [(cell.trial.strategy, name) for cell, name in claims.orphans()] == [("next", "most")]
     assert len(claims) == 1
+
+
+def test_what_fails_in_another_run_is_not_waited_for(kept: Lab) -> None:
+    kept.begin(SPEC)
+    cells = by_name(kept.begin(SPEC))
+    packs = [(cell,) for cell in cells.values()]
+    one, other = (Claims(kept.store, run, Plan(tuple(cells.values()), {}, {}, {}), packs) for run in kept.runs)
+    assert one.take() == (cells["bitfit"],)
+    assert other.take() == (cells["frozen"],)
+    kept.store.record_failure(
+        kept.runs[0], cells["bitfit"], Failed(cells["bitfit"].key, "failed", "it broke"), started=STARTED
+    )
+    assert other.take() is None
+    assert [(cell.trial.strategy, name) for cell, name in other.orphans()] == [("most", "bitfit")]
+    other.ended(cells["most"].key, "failed")
+    assert [cell.trial.strategy for cell, _ in other.orphans()] == ["next"]
+    assert len(other) == 0
+
+
+def test_a_pack_with_what_its_own_trials_follow_is_parted(kept: Lab) -> None:
+    cells = by_name(kept.begin(SPEC))
+    pack = (cells["most"], cells["bitfit"], cells["frozen"], cells["next"])
+    claims = Claims(kept.store, kept.runs[-1], Plan(tuple(cells.values()), {}, {}, {}), [pack])
+    assert claims.take() == (cells["bitfit"], cells["frozen"])
+    assert claims.take() is None
