@@ -72,3 +72,10 @@ def test_a_model_that_is_gone_is_wrong_input(work: Work, tmp_path: Path) -> None
     inputs = Inputs(replace(work, base=tmp_path))
     with pytest.raises(BitspecError, match=r"input-changed\]: the model `model` is not on this machine any more"):
         inputs.folder(work.study.models[0])
+
+
+def test_a_metric_of_a_plugin_is_among_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitspec.registry.names", lambda _kind: ("mine",))
+    monkeypatch.setattr("bitspec.training.metrics.score_of", lambda *_: {"mine": 0.25})
+    assert Facts(2, "mine", "", 2).scores("validation", [0, 1], [0, 1])["mine"] == 0.25
+    assert "mine" not in Facts(2, "accuracy", "", 2).scores("validation", [0, 1], [0, 1])
