@@ -57,9 +57,9 @@ class Refusal(ValueError):  # noqa: N818 - no mistake, but an answer
 class Argument:
     """A named argument of a rule or a ranking, `name = value` in a spec; or an option of a runner, `--name value`.
 
-    Without a `default` it must be given. Numbers lie between `least` and `most`, both included; a `percent` is written
-    with its sign. A `word` is one of `words`. `flag` and `text` are for runners only, `strategy` for rankings only: the
-    first one of a ranking may be given without its name, as in `change(bitfit)`.
+    One that `is_needed` must be given, any other has its `default` else. Numbers lie between `least` and `most`, both
+    included; a `percent` is written with its sign. A `word` is one of `words`. `flag` and `text` are for runners only,
+    `strategy` for rankings only: the first one of a ranking may be given without its name, as in `change(bitfit)`.
     """
 
     name: str

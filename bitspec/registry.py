@@ -18,11 +18,36 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from bitspec.diagnostics import BitspecError, Diagnostic, Span, error, listed
-from bitspec.plugins import GROUPS, SURFACE, Argument, Chart, Kind, Metric, Plugin, Ranking, Refusal, Rule, Runner, Task
-from bitspec.vocabulary import BUILTIN_TASKS, CHARTS, FUNCTIONS, GLUE, KEYWORDS, METRICS, SELECTIONS
+from bitspec.plugins import (
+    GROUPS,
+    SURFACE,
+    Argument,
+    Chart,
+    Kind,
+    Metric,
+    Need,
+    Plugin,
+    Ranking,
+    Refusal,
+    Rule,
+    Runner,
+    Takes,
+    Task,
+)
+from bitspec.vocabulary import (
+    BUILTIN_TASKS,
+    CHARTS,
+    FUNCTIONS,
+    GLUE,
+    KEYWORDS,
+    METRICS,
+    REGRESSION,
+    SELECTIONS,
+    TWO_CLASSES,
+)
 
 #: The package whose plugins have no version of their own in keys: theirs is that of the numerics.
 OWN: Final = "bitspec"
@@ -52,6 +77,9 @@ _TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
 
 #: Names of arguments that every rule or ranking may have from bitspec.
 _COMMON: Final = frozenset({"per", "seed", "by"})
+
+#: Seconds between two rings.
+_AGAIN: Final = 0.5
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _COMMAND_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
@@ -91,8 +119,11 @@ def installed(kind: Kind) -> Mapping[str, tuple[Installed, ...]]:
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """All names that are registered of a kind, in order, those of broken plugins too."""
-    return tuple(installed(kind))
+    """All names that are registered of a kind, in order, those of broken plugins too.
+
+    A word that bitspec has itself is not among them, whoever registers it.
+    """
+    return tuple(name for name, them in installed(kind).items() if them[0].is_own or name not in _TAKEN[kind])
 
 
 def packages() -> dict[str, str]:
@@ -103,7 +134,9 @@ def packages() -> dict[str, str]:
 
 
 def of_package(kind: Kind, name: str) -> Installed:
-    """Who registers a name. Raises KeyError if nobody does."""
+    """Who registers a name. Raises KeyError if nobody does, or it is a word of bitspec's own."""
+    if name not in names(kind):
+        raise KeyError(name)
     return installed(kind)[name][0]
 
 
@@ -118,6 +151,16 @@ def find(kind: type[_Plugin], name: str, span: Span | None = None) -> _Plugin:
         raise BitspecError(wrong if span is None else _at(wrong, span))
     assert isinstance(plugin, kind)
     return plugin
+
+
+def need(kind: type[_Plugin], name: str, span: Span | None = None) -> _Plugin:
+    """The plugin that a study was written with. Raises BitspecError if it is not installed, or cannot be used."""
+    try:
+        return find(kind, name, span)
+    except KeyError:
+        message = f"no package that is installed has the {kind.kind} `{name}`"
+        hint = "install the one that has it; if it is one of bitspec's own, install bitspec again"
+        raise BitspecError(error("missing-plugin", message, span, help=hint)) from None
 
 
 def faults(one: Installed) -> Diagnostic | None:
@@ -145,6 +188,7 @@ def forget() -> None:
     """Look anew at what is installed."""
     installed.cache_clear()
     _loaded.cache_clear()
+    _TOLD.clear()
 
 
 # Loading --------------------------------------------------------------------------------------------------
@@ -166,7 +210,11 @@ def _loaded(one: Installed) -> tuple[Plugin | None, Diagnostic | None]:
             plugin: object = one.entry.load()
     except BitspecError as problem:
         return None, problem.diagnostics[0]
-    wrong = _wrong_surface(one, plugin) or _wrong_form(one, plugin)
+    try:
+        with guarded(one, "say what it is", LOADING):
+            wrong = _wrong_surface(one, plugin) or _wrong_form(one, plugin)
+    except BitspecError as problem:
+        return None, problem.diagnostics[0]
     return (None, wrong) if wrong else (plugin, None)  # type: ignore[return-value] # its class was looked at
 
 
@@ -192,16 +240,24 @@ def _wrong_form(one: Installed, plugin: object) -> Diagnostic | None:
     pattern = _COMMAND_NAME if one.kind in {"chart", "runner"} else _NAME
     if not pattern.fullmatch(one.name) or one.name in KEYWORDS:
         return _broken(one, "has a name that cannot be written where it would be used", hint)
-    if not isinstance(plugin.version, str) or not plugin.version.strip():
-        return _broken(one, f"has {plugin.version!r} for a version, which must be a text", hint)
+    for what in ("version", "summary"):
+        said: object = getattr(plugin, what)
+        if not isinstance(said, str) or not said.strip():
+            return _broken(one, f"has {said!r} for a {what}, which must be a text", hint)
     wrong = _wrong_task(plugin) if isinstance(plugin, Task) else _wrong_arguments(plugin)
     return _broken(one, wrong, hint) if wrong else None
 
 
 def _wrong_arguments(plugin: Plugin) -> str | None:
-    given: tuple[Argument, ...] = getattr(plugin, "arguments", getattr(plugin, "options", ()))
+    given: Any = getattr(plugin, "arguments", getattr(plugin, "options", ()))
     seen: set[str] = set()
+    if not isinstance(given, tuple) or not all(isinstance(argument, Argument) for argument in given):
+        return "has arguments that are no tuple of `Argument`s"
     for argument in given:
+        if argument.takes not in get_args(Takes):
+            return f"has an argument `{argument.name}` that takes {argument.takes!r}"
+        if argument.takes == "word" and not (isinstance(argument.words, tuple) and argument.words):
+            return f"has an argument `{argument.name}` without a tuple of the words that it takes"
         if argument.name in seen or (argument.name in _COMMON and not isinstance(plugin, Runner)):
             return f"has an argument `{argument.name}` twice"
         if not _NAME.fullmatch(argument.name):
@@ -211,6 +267,8 @@ def _wrong_arguments(plugin: Plugin) -> str | None:
         if argument.takes == "strategy" and not isinstance(plugin, Ranking):
             return f"has an argument `{argument.name}` that takes a strategy, which only rankings can have"
         seen.add(argument.name)
+    if isinstance(plugin, Ranking) and not (isinstance(plugin.needs, tuple) and {*plugin.needs} <= {*get_args(Need)}):
+        return f"needs {plugin.needs!r}, which is no tuple of what there is: {', '.join(get_args(Need))}"
     strategies = sum(argument.takes == "strategy" for argument in given)
     if isinstance(plugin, Ranking) and strategies != ("change" in plugin.needs):
         return "needs a change and an argument that takes a strategy, or neither"
@@ -218,8 +276,14 @@ def _wrong_arguments(plugin: Plugin) -> str | None:
 
 
 def _wrong_task(task: Task) -> str | None:
-    if len(task.classes) == 1 or not all(isinstance(name, str) for name in task.classes):
-        return "needs the names of two classes or more, or none for a regression"
+    classes: object = task.classes  # as it is, whatever it should be
+    is_right = isinstance(classes, tuple) and all(isinstance(name, str) for name in classes) and len(classes) != 1
+    if not is_right:
+        return "needs a tuple of the names of two classes or more, or none for a regression"
+    if task.metric in METRICS and (task.metric in REGRESSION) == bool(task.classes):
+        return f"is scored by `{task.metric}`, which does not fit {'classes' if task.classes else 'a regression'}"
+    if task.metric in TWO_CLASSES and len(task.classes) != 2:
+        return f"is scored by `{task.metric}`, which is for two classes, and has {len(task.classes)}"
     if task.metric not in METRICS and task.metric not in names("metric"):
         return f"is scored by `{task.metric}`, and there is no such metric"
     return None
@@ -258,11 +322,13 @@ def guarded(one: Installed, doing: str, seconds: float | None = WORKING, span: S
         raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from None
     except Refusal as refusal:
         raise BitspecError(error("refused", f"{one}: {refusal}", span, help=refusal.help)) from None
-    except (Exception, SystemExit) as problem:
+    except GeneratorExit:
+        raise
+    except BaseException as problem:
         message = f"{one} failed to {doing}: {_said(problem)}"
         raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from problem
     finally:
-        printed.close()
+        printed.finish()
 
 
 def _tell(one: Installed) -> str:
@@ -271,7 +337,10 @@ def _tell(one: Installed) -> str:
 
 def _said(problem: BaseException) -> str:
     """An exception in one line, with the place where it was raised."""
-    said = " ".join(str(problem).split())[:300]
+    try:
+        said = " ".join(str(problem).split())[:300]
+    except Exception:  # a plugin's own exceptions may fail to say what they are
+        said = ""
     where = traceback.extract_tb(problem.__traceback__)
     place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
     return f"{type(problem).__name__}{f': {said}' if said else ''}{place}"
@@ -292,12 +361,18 @@ def _limited(seconds: float | None) -> Iterator[None]:
         raise _TooLong
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # It rings again and again, for what takes the first one for an error of its own and goes on.
+    outer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *outer)
+
+
+#: Of whom it was said that they print to the standard output.
+_TOLD: Final[set[Installed]] = set()
 
 
 class _Printed(io.TextIOBase):
@@ -306,7 +381,6 @@ class _Printed(io.TextIOBase):
     def __init__(self, one: Installed) -> None:
         self._one = one
         self._line = ""
-        self._is_told = False
 
     def write(self, text: str) -> int:
         """Print a text, line by line."""
@@ -319,15 +393,14 @@ class _Printed(io.TextIOBase):
         """It is to be written to."""
         return True
 
-    def close(self) -> None:
-        """Print what is left."""
+    def finish(self) -> None:
+        """Print what is left; it may be written to again."""
         if self._line:
             self._print(self._line)
         self._line = ""
-        super().close()
 
     def _print(self, line: str) -> None:
-        if not self._is_told:
+        if self._one not in _TOLD:
             sys.stderr.write(f"warning: {self._one} prints to the standard output, which is for results; it says:\n")
-        self._is_told = True
+        _TOLD.add(self._one)
         sys.stderr.write(f"  {line}\n")

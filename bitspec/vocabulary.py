@@ -104,6 +104,10 @@ METRICS: Final[dict[str, str]] = {
     "spearman": "Spearman rank correlation of a regression",
 }
 
+#: The metrics of a regression, and those of two classes.
+REGRESSION: Final = ("pearson", "spearman")
+TWO_CLASSES: Final = ("f1", "matthews")
+
 #: The charts that need no plugin.
 CHARTS: Final[dict[str, str]] = {
     "heatmap": "how far each role moved in each layer",

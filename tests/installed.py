@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,12 @@ class Site:
         self.modules.append(module)
         registry.forget()
         return module
+
+    def remove(self) -> None:
+        """Uninstall all of them."""
+        for metadata in self.folder.glob("*.dist-info"):
+            shutil.rmtree(metadata)
+        registry.forget()
 
 
 @pytest.fixture

@@ -6,12 +6,18 @@ import textwrap
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, Diagnostic, Source
+from bitspec.ir.trials import trials
 from bitspec.language.load import analyse, loads
+from bitspec.training.evidence import _arrays
+from bitspec.training.metrics import all_scores
 from tests.installed import Site, site
+from tests.parameters.handmade import TINY, VALUES, selector
 
 __all__ = ["site"]
 
@@ -85,6 +91,13 @@ def test_only_what_is_asked_for_is_imported(site: Site) -> None:
         (rule(version="2"), "has 2 for a version, which must be a text", "tell its authors"),
         (rule(version="' '"), "has ' ' for a version, which must be a text", "tell its authors"),
         (rule(unheard_of="1"), "failed to be imported: TypeError", "tell its authors"),
+        (rule(summary="None"), "has None for a summary, which must be a text", "tell its authors"),
+        (rule(arguments="None"), "has arguments that are no tuple of `Argument`s", "tell its authors"),
+        (rule(arguments="('size',)"), "has arguments that are no tuple of `Argument`s", "tell its authors"),
+        (rule(arguments="(Argument(name='a', takes='int', meaning='x'),)"), "has an argument `a` that takes 'int'", "tell its authors"),
+        (rule(arguments="(Argument(name='a', takes='word', meaning='x'),)"), "has an argument `a` without a tuple of the words that it takes", "tell its authors"),
+        ("class Odd(Exception):\n    def __str__(self):\n        raise ValueError\nraise Odd", "failed to be imported: Odd (bad_rules.py:4)", "tell its authors"),
+        ("import asyncio\nraise asyncio.CancelledError", "failed to be imported: CancelledError", "tell its authors"),
         (rule(arguments="(Argument(name='seed', takes='whole', meaning='x'),)"), "has an argument `seed` twice", "tell its authors"),
         (rule(arguments="(Argument(name='a', takes='whole', meaning='x'),) * 2"), "has an argument `a` twice", "tell its authors"),
         (rule(arguments="(Argument(name='A b', takes='whole', meaning='x'),)"), "has an argument with the name 'A b'", "tell its authors"),
@@ -110,9 +123,16 @@ def test_a_name_that_cannot_be_written_is_told_of(site: Site, name: str) -> None
 @pytest.mark.parametrize(
     ("kind", "code", "said"),
     [
-        ("ranking", "Ranking(surface=1, summary='', version='1', score=abs, needs=('change',))", "needs a change and an argument that takes a strategy, or neither"),
-        ("task", "Task(surface=1, summary='', version='1', classes=('a',), metric='accuracy', read=abs)", "needs the names of two classes or more, or none for a regression"),
-        ("task", "Task(surface=1, summary='', version='1', classes=(), metric='acuracy', read=abs)", "is scored by `acuracy`, and there is no such metric"),
+        ("ranking", "Ranking(surface=1, summary='x', version='1', score=abs, needs=('change',))", "needs a change and an argument that takes a strategy, or neither"),
+        ("task", "Task(surface=1, summary='x', version='1', classes=('a',), metric='accuracy', read=abs)", "needs a tuple of the names of two classes or more, or none for a regression"),
+        ("task", "Task(surface=1, summary='x', version='1', classes=None, metric='accuracy', read=abs)", "needs a tuple of the names of two classes or more"),
+        ("task", "Task(surface=1, summary='x', version='1', classes=(), metric='accuracy', read=abs)", "is scored by `accuracy`, which does not fit a regression"),
+        ("task", "Task(surface=1, summary='x', version='1', classes=('a', 'b'), metric='pearson', read=abs)", "is scored by `pearson`, which does not fit classes"),
+        ("task", "Task(surface=1, summary='x', version='1', classes=('a', 'b', 'c'), metric='f1', read=abs)", "is scored by `f1`, which is for two classes, and has 3"),
+        ("task", "Task(surface=1, summary='x', version='1', classes=('a', 'b'), metric=[], read=abs)", "failed to say what it is: TypeError"),
+        ("ranking", "Ranking(surface=1, summary='x', version='1', score=abs, needs=('weight',))", "needs ('weight',), which is no tuple of what there is"),
+        ("ranking", "Ranking(surface=1, summary='x', version='1', score=abs, needs='weights')", "needs 'weights', which is no tuple of what there is"),
+        ("task", "Task(surface=1, summary='x', version='1', classes=(), metric='acuracy', read=abs)", "is scored by `acuracy`, and there is no such metric"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_told_of(site: Site, kind: plugins.Kind, code: str, said: str) -> None:
@@ -138,7 +158,48 @@ def test_bitspecs_own_words_stay_its_own(site: Site) -> None:
     found = registry.faults(intruder)
     assert found is not None
     assert "is not used: `rand` is a word of bitspec's own" in found.message
-    assert "`topk` is a word of bitspec's own" in fault(name="topk").message
+    (other,) = registry.installed("rule")["topk"]
+    assert "`topk` is a word of bitspec's own" in str(registry.faults(other))
+    assert "topk" not in registry.names("rule")
+
+
+def test_words_of_bitspecs_go_on_working_when_somebody_takes_them(site: Site) -> None:
+    code = "from bitspec.plugins import *\nTASK = Task(surface=1, summary='x', version='1', classes=('a', 'b'), metric='accuracy', read=abs)\nMETRIC = Metric(surface=1, summary='x', version='1', compute=abs)"
+    site.install(
+        "takes-names",
+        {
+            "bitspec.tasks": {"rte": "TASK"},
+            "bitspec.metrics": {"accuracy": "METRIC"},
+            "bitspec.charts": {"bars": "TASK"},
+        },
+        code,
+    )
+    study = loads("study s model 'builtin/nano' task rte strategy b = bias")
+    assert [dict(one.versions) for one in trials(study)] == [{}]
+    assert all_scores("accuracy", 2, "validation", [0, 1], [0, 1])["accuracy"] == 1
+
+
+def test_a_study_whose_plugin_is_gone_is_told_so(site: Site) -> None:
+    site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
+    study = loads("group s = first(bias, 5)")
+    site.remove()
+    with pytest.raises(BitspecError) as raised:
+        selector().select(study.selections["s"])
+    (found,) = raised.value.diagnostics
+    assert (found.code, found.message) == ("missing-plugin", "no package that is installed has the rule `first`")
+
+
+def test_a_ranking_cannot_write_to_what_it_looks_at() -> None:
+    (array,) = _arrays({"x": torch.ones(3)}, 2).values()
+    with pytest.raises(ValueError, match="read-only"):
+        array *= np.float32(2)
+
+
+def test_bottomk_of_truths_takes_those_that_are_not(site: Site) -> None:
+    code = "from bitspec.plugins import *\n\ndef score(evidence):\n    return evidence.weights > 0\n\nPLUGIN = Ranking(surface=1, summary='x', version='1', score=score, needs=('weights',))\n"
+    site.install("some-rankings", {"bitspec.rankings": {"odd": "PLUGIN"}}, code)
+    study = loads("group s = bottomk(bias, 5, by = odd)")
+    assert selector(values=VALUES.__getitem__).select(study.selections["s"]).count == 5
 
 
 # In a spec --------------------------------------------------------------------------------------------------
@@ -204,7 +265,6 @@ def test_a_rule_gets_all_its_arguments_and_the_text_those_that_differ(site: Site
 def picked(site: Site, code: str, call: str = "first(bias, 5)") -> Any:
     from bitspec.ir.canonical import Canonical
     from bitspec.parameters.select import Selector
-    from tests.parameters.handmade import TINY
 
     site.install("some-rules", {RULES: {"first": "PLUGIN"}}, code)
     study = loads(f"group s = {call}")
@@ -260,8 +320,6 @@ def test_a_rule_for_lines_gets_whole_matrices(site: Site) -> None:
     ],
 )
 def test_what_a_ranking_does_wrong_is_told_at_its_place(site: Site, body: str, said: str) -> None:
-    from tests.parameters.handmade import VALUES, selector
-
     code = f"from bitspec.plugins import *\n\ndef score(evidence):\n    {body}\n\nPLUGIN = Ranking(surface=1, summary='x', version='1', score=score, needs=('weights',))\n"
     site.install("some-rankings", {"bitspec.rankings": {"odd": "PLUGIN"}}, code)
     study = loads("group s = topk(bias, 5, by = odd)")

@@ -31,12 +31,16 @@ def with_picked(shown: Shown, study: Study, store: Store) -> Shown:
 
 
 def _known(strategy: StrategySummary, model: str, study: Study, store: Store) -> StrategySummary:
+    from bitspec.diagnostics import BitspecError
     from bitspec.ir.trials import canonical_for
     from bitspec.parameters.summary import Cell
 
     for task in study.tasks:
         text = canonical_for(study, task).text(study.selections[strategy.name])
-        found = store.picked(model, task.name, text)
+        try:
+            found = store.picked(model, task.name, text)
+        except BitspecError:  # a store that cannot be read says nothing of the spec
+            return strategy
         if found is not None:
             cells = tuple(Cell(role=role, layer=layer, entries=entries) for role, layer, entries in found.entries)
             return strategy.model_copy(update={"cells": cells, "trained_as": f"{task.name}, seed {found.seed}"})

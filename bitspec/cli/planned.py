@@ -117,6 +117,14 @@ def _disk(plan: Plan, shown: Shown) -> int:
             is_small = strategy.percent[1] <= KEPT
             counts[summary.model, strategy.name] = strategy.most if is_small else 0
     values = sum(counts.get((cell.trial.model.source, cell.trial.strategy), 0) for cell in plan.new)
+    values += sum(
+        strategy.most
+        for summary in shown.models
+        for strategy in summary.strategies
+        for cell in plan.new
+        if cell.is_followed and (cell.trial.model.source, cell.trial.strategy) == (summary.model, strategy.name)
+        if strategy.percent[1] > KEPT
+    )
     return ROWS * len(plan.new) + VALUE * values
 
 

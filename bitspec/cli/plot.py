@@ -55,7 +55,7 @@ def _plugged() -> dict[str, str]:
     """The charts that other packages register, with their names."""
     from bitspec import registry
 
-    return {name: them[0].package for name, them in registry.installed("chart").items()}
+    return {name: registry.of_package("chart", name).package for name in registry.names("chart")}
 
 
 @click.group("plot", cls=Charts, epilog="Example: bitspec plot heatmap --task rte -o heatmap.svg")

@@ -129,17 +129,20 @@ def _repeated(what: str, declared: Iterable[Declared]) -> Iterator[Diagnostic]:
 
 def _check_references(study: Study, broken: frozenset[str]) -> Iterator[Diagnostic]:
     uses: dict[str, list[Ref]] = {}
+    is_known = True
     for named in study.named:
         refs, trained = _refs(named.selection), _trained(named.selection)
         uses.setdefault(named.name, refs + trained)
         for ref in trained:
+            is_known &= ref.name in study.strategy_names
             yield from _check_strategy_name(ref, study, broken)
         for ref in refs:
+            is_known &= ref.name in study.selections
             if ref.name not in study.selections and not broken & {ref.name, "$"}:
                 yield _unknown_selection(ref, study)
     circles = list(_circles(uses))
     yield from circles or _too_deep(study, uses)
-    if not circles:
+    if is_known and not circles:
         yield from _too_long(study)
 
 

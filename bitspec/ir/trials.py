@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any
+
+from pydantic import PrivateAttr
 
 from bitspec import plugins, registry
 from bitspec.ir.base import Noun
@@ -38,19 +41,12 @@ class Trial(Noun):
     after: tuple[Trial, ...] = ()
     versions: Mapping[str, str] = {}
 
-    @property
+    _known: dict[tuple[str, ...], str] = PrivateAttr(default_factory=dict)
+
+    @cached_property
     def stage(self) -> int:
         """How many trials must be trained before it, one after the other."""
         return 1 + max((trial.stage for trial in self.after), default=-1)
-
-    def with_settings(self, settings: Mapping[str, Any]) -> Trial:
-        """The same with some settings in the place of its own, and of those that it follows."""
-        return self.model_copy(
-            update={
-                "settings": self.settings.model_copy(update=dict(settings)),
-                "after": tuple(trial.with_settings(settings) for trial in self.after),
-            }
-        )
 
     def key(self, model_fingerprint: str, data_fingerprint: str) -> str:
         """The sha256, in hex, of all that the trial's numbers depend on.
@@ -58,17 +54,23 @@ class Trial(Noun):
         Names, labels, comments and order are not in it, nor are device, runner and pack: they are provenance. The
         fingerprints stand for the model's weights and the task's examples, wherever they were read from.
         """
-        content = self._content(model_fingerprint, data_fingerprint) | {"seed": self.seed}
-        if self.after:
-            content["after"] = [trial.key(model_fingerprint, data_fingerprint) for trial in self.after]
-        return _sha256(content)
+        asked = ("key", model_fingerprint, data_fingerprint)
+        if asked not in self._known:
+            content = self._content(*asked[1:]) | {"seed": self.seed}
+            if self.after:
+                content["after"] = sorted({trial.key(*asked[1:]) for trial in self.after})
+            self._known[asked] = _sha256(content)
+        return self._known[asked]
 
     def variant(self, model_fingerprint: str, data_fingerprint: str) -> str:
         """The same without the seed: trials of one variant are repetitions of each other."""
-        content = self._content(model_fingerprint, data_fingerprint)
-        if self.after:
-            content["after"] = [trial.variant(model_fingerprint, data_fingerprint) for trial in self.after]
-        return _sha256(content)
+        asked = ("variant", model_fingerprint, data_fingerprint)
+        if asked not in self._known:
+            content = self._content(*asked[1:])
+            if self.after:
+                content["after"] = sorted({trial.variant(*asked[1:]) for trial in self.after})
+            self._known[asked] = _sha256(content)
+        return self._known[asked]
 
     def _content(self, model_fingerprint: str, data_fingerprint: str) -> dict[str, Any]:
         return {
@@ -88,7 +90,8 @@ class Planned(Noun):
     """A trial in its place in a study: the cell model × task × strategy × seed that it fills.
 
     Several cells may have one key: it is trained once. `title` is what reports call the strategy, `position` its
-    place in the spec. `follows` has the keys of the trials that it is trained after, by their strategies.
+    place in the spec. `follows` has the keys of the trials that it is trained after, by their strategies;
+    `is_followed` says that others are trained after it.
     """
 
     trial: Trial
@@ -97,6 +100,7 @@ class Planned(Noun):
     title: str
     position: int
     follows: Mapping[str, str] = {}
+    is_followed: bool = False
 
 
 def _sha256(content: Mapping[str, Any]) -> str:
@@ -104,17 +108,24 @@ def _sha256(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def trials(study: Study) -> Iterator[Trial]:
-    """Every trial of a study: models, tasks, strategies and seeds in their order. It must have passed its check."""
+def trials(study: Study, overrides: Mapping[str, Any] | None = None) -> Iterator[Trial]:
+    """Every trial of a study: models, tasks, strategies and seeds in their order. It must have passed its check.
+
+    `overrides` are settings that take the place of the study's own, for every trial.
+    """
     follow, versions = followed(study), _versions(study)
     blocks = given(study)
     # What is trained first is made first.
     order = list(TopologicalSorter(follow).static_order())
     for model in study.models:
         for task in study.tasks:
-            canonical = canonical_for(study, task)
             own = _versions_of_task(task)
-            settings = {name: resolve(study, name, task.name, blocks) for name in follow}
+            settings = {
+                name: resolve(study, name, task.name, blocks).model_copy(update=dict(overrides or {}))
+                for name in follow
+            }
+            trainings = {other: training_text(settings[other]) for others in follow.values() for other in others}
+            canonical = Canonical(study.selections, trainings)
             texts = {strategy.name: canonical.text(strategy.selection) for strategy in study.strategies}
             made: dict[tuple[str, int], Trial] = {}
             for name in order:
@@ -139,8 +150,25 @@ def canonical_for(study: Study, task: Task) -> Canonical:
     """
     trained = {name for names in followed(study).values() for name in names}
     blocks = given(study) if trained else {}
-    settings = {name: resolve(study, name, task.name, blocks).model_dump(mode="json") for name in trained}
-    return Canonical(study.selections, {name: f"sha256:{_sha256(content)}" for name, content in settings.items()})
+    return Canonical(
+        study.selections, {name: training_text(resolve(study, name, task.name, blocks)) for name in trained}
+    )
+
+
+def canonical_of(study: Study, trial: Trial) -> Canonical:
+    """The canonical texts of a study's selections as one of its trials has them."""
+    trainings, waiting = {}, list(trial.after)
+    while waiting:
+        other = waiting.pop()
+        if other.strategy not in trainings:
+            trainings[other.strategy] = training_text(other.settings)
+            waiting += other.after
+    return Canonical(study.selections, trainings)
+
+
+def training_text(settings: Settings) -> str:
+    """Stands for what a strategy is trained with, where others rank by its changes."""
+    return f"sha256:{_sha256(settings.model_dump(mode='json'))}"
 
 
 def _versions(study: Study) -> dict[str, dict[str, str]]:

@@ -157,7 +157,7 @@ def _value(argument: plugins.Argument, node: Node, scope: Scope) -> Bound | None
     is_plain = isinstance(node, Tree) and node.data in {"number", "percent"}
     value = value_of(node, scope) if is_plain else operand_value(node, scope)
     if _fits(argument, value):
-        return value
+        return float(value) if argument.takes == "number" and isinstance(value, int) else value
     shown = written(value) if value is not None else f"`{inner_text(node)}`"
     near = did_you_mean(str(value), argument.words) if argument.takes == "word" else None
     scope.wrong("bad-argument", f"`{argument.name}` cannot be {shown}", node, near or f"it is {takes(argument)}")

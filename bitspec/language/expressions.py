@@ -143,7 +143,7 @@ def _name(node: Tree[Token], scope: Scope, _depth: int) -> Selection:
     if value in SELECTIONS:
         return Base.model_construct(name=cast("BaseName", value), span=span)
     if value in FUNCTIONS:
-        example = _EXAMPLES.get(value) or registry.find(plugins.Rule, value).example
+        example = _EXAMPLES.get(value) or registry.need(plugins.Rule, value).example
         message = f"`{value}` needs arguments in parentheses"
         scope.wrong("missing-argument", message, node, f"write for example `{example}`")
         return _stand_in(span)

@@ -213,7 +213,7 @@ class Selector:
 
     def _draw(self, node: Draw) -> Selected:
         pool, amount = self._pool_and_amount(node)
-        rule = registry.find(plugins.Rule, node.rule, node.span)
+        rule = registry.need(plugins.Rule, node.rule, node.span)
         one = registry.of_package("rule", node.rule)
         drawing = plugins.Drawing(
             pool=pool,
@@ -236,12 +236,12 @@ class Selector:
 
     def _top(self, node: Top) -> Selected:
         pool, amount = self._pool_and_amount(node)
-        ranking = registry.find(plugins.Ranking, node.by.name, node.by.span)
+        ranking = registry.need(plugins.Ranking, node.by.name, node.by.span)
         one = registry.of_package("ranking", node.by.name)
         arguments = _complete(ranking.arguments, node.by.arguments)
         sources = {need: self._evidence(node, need, tuple(pool)) for need in ranking.needs}
 
-        def scores(name: str) -> npt.NDArray[np.floating]:
+        def scored(name: str) -> npt.NDArray[np.floating]:
             seen = {need: values(name) for need, values in sources.items()}
             evidence = plugins.Evidence(parameter=self._catalogue[name], arguments=arguments, **seen)
             with registry.guarded(one, "rank", span=node.by.span):
@@ -250,9 +250,10 @@ class Selector:
                 wrong = self._complaints.misranked(node, str(one), found, pool.shapes[name])
                 if wrong is not None:
                     raise BitspecError(wrong)
-            return -found if node.lowest else found
+            scores = found.astype(np.float64) if found.dtype.kind != "f" else found
+            return -scores if node.lowest else scores
 
-        return topk(pool, amount, node.per, scores)
+        return topk(pool, amount, node.per, scored)
 
     def _evidence(self, node: Top, need: Need, names: tuple[str, ...]) -> Values:
         values = self._source(need, node.by, names) if self._source is not None else None
@@ -271,7 +272,7 @@ class Selector:
         return pool, amount
 
     def _check_lines(self, node: Draw | Top, pool: Selected) -> None:
-        if isinstance(node, Top) or not registry.find(plugins.Rule, node.rule, node.span).takes_lines:
+        if isinstance(node, Top) or not registry.need(plugins.Rule, node.rule, node.span).takes_lines:
             return
         if any(len(pool.shapes[name]) != 2 or not isinstance(mask, Whole) for name, mask in pool.items()):
             raise BitspecError(self._complaints.not_lines(node, pool))
@@ -310,7 +311,7 @@ class Selector:
         _, most, pool = self._bounded(node.of)
         low, high = self._amount_bounds(node.amount)
         self._check_lines(node, pool)
-        if isinstance(node, Draw) and not registry.find(plugins.Rule, node.rule, node.span).is_exact:
+        if isinstance(node, Draw) and not registry.need(plugins.Rule, node.rule, node.span).is_exact:
             low = 0
         if high < 1:
             raise BitspecError(self._complaints.amount_zero(node, high))

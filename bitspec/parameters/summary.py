@@ -238,12 +238,12 @@ def _calls(strategy: Strategy, study: Study) -> tuple[Call, ...]:
     found: dict[Call, None] = {}
     for node in deciding(strategy.selection, study.selections):
         if isinstance(node, Top):
-            ranking = registry.find(plugins.Ranking, node.by.name)
+            ranking = registry.need(plugins.Ranking, node.by.name)
             named = [node.by.strategy] if node.by.strategy is not None else []
             arguments = (*named, *written_arguments(ranking.arguments, node.by.arguments))
             found[Call(name=node.by.name, arguments=arguments, meaning=ranking.summary)] = None
         elif isinstance(node, Draw):
-            rule = registry.find(plugins.Rule, node.rule)
+            rule = registry.need(plugins.Rule, node.rule)
             if rule.arguments:
                 arguments = tuple(written_arguments(rule.arguments, node.arguments))
                 found[Call(name=node.rule, arguments=arguments, meaning=rule.summary)] = None

@@ -14,7 +14,7 @@ from bitspec.diagnostics import BitspecError, error, is_error
 from bitspec.ir.events import Change, Event, Failed, Finished, Result
 from bitspec.ir.masks import Mask, Selected, Whole
 from bitspec.ir.selection import Ranking
-from bitspec.ir.study import Model, Task, followed
+from bitspec.ir.study import Model, Task
 from bitspec.ir.trials import Planned
 from bitspec.parameters.cache import cache_folder
 from bitspec.parameters.catalogue import Catalogue
@@ -60,7 +60,6 @@ class Bench:
         self.known: Known = {}
         self.selections = Selections(work.study, work.base, self._source_for, catalogue_of=self.inputs.catalogue)
         self._suppositions = suppositions(work.study, work.base, catalogue_of=self.inputs.catalogue)
-        self._followed = frozenset(name for names in followed(work.study).values() for name in names)
         self._prepared = lru_cache(1)(self._prepare)
         self._encoded = lru_cache(4)(self._encode)
         self._last_gradients: tuple[object, dict[str, Any]] | None = None
@@ -97,7 +96,7 @@ class Bench:
             ended = [(own, trial) for own, trial in waiting if trial.pack]
             for own, trial in ended:
                 result = self._result(own, trial)
-                is_kept = self.work.keep_values or self._is_followed(own.planned) or result.percent <= KEPT
+                is_kept = self.work.keep_values or own.planned.is_followed or result.percent <= KEPT
                 yield Finished(trial.key, result, trial.state.trained() if is_kept else None)
             if ended:
                 waiting = [(own, trial) for own, trial in waiting if not trial.pack]
@@ -137,8 +136,9 @@ class Bench:
             selected = (selections or self.selections).select(planned)
         except NotKnown as problem:
             strategy = problem.node.by.strategy or problem.node.by.name
-            message = f"what `{strategy}` changed is not known: its trained values are gone from the store"
-            raise BitspecError(error("values-gone", message, help="run the same again, and they are trained")) from None
+            message = f"what `{strategy}` changed is not known: its trained values are gone from the store, or damaged"
+            hint = "run the same again, and they are trained; damaged ones `bitspec store check` tells of"
+            raise BitspecError(error("values-gone", message, help=hint)) from None
         # As it is now: what becomes of the files while the trial is trained is of no account for it.
         fingerprint = self._check_unchanged(planned, self.inputs.facts(trial.task))
         masks = self._masks(planned, selected, prepared)
@@ -227,16 +227,14 @@ class Bench:
         self._loaded = model, prepare(folder, outputs, self.device, pickled=pickled)
         return self._loaded[1]
 
-    def _is_followed(self, planned: Planned) -> bool:
-        """Whether other trials select by what this one changes."""
-        return planned.trial.strategy in self._followed
-
     def _source_for(self, planned: Planned) -> Source:
         """What rankings look at in a trial; of what others changed, only what is `known`."""
         facts, prepared = self.selections.catalogue(planned.trial.model), self._model(planned)
 
         def pretrained(name: str) -> Any:
-            return prepared.model.get_parameter(facts.full_name(facts[name])).detach().cpu().numpy()
+            values = prepared.model.get_parameter(facts.full_name(facts[name])).detach().cpu().numpy()
+            values.flags.writeable = False  # it is the model's own memory
+            return values
 
         def source(need: Need, by: Ranking, names: tuple[str, ...]) -> Values | None:
             if need == "weights":
@@ -274,7 +272,7 @@ class Bench:
 
 def _examples_of(by: Ranking) -> int:
     """How many training examples a ranking looks at."""
-    declared = registry.find(plugins.Ranking, by.name).arguments
+    declared = registry.need(plugins.Ranking, by.name).arguments
     found = {argument.name: argument.default for argument in declared} | {one.name: one.value for one in by.arguments}
     examples = found.get("examples")
     return examples if isinstance(examples, int) else EXAMPLES

@@ -10,6 +10,7 @@ from typing import Final
 
 from bitspec.diagnostics import BitspecError
 from bitspec.ir.trials import Planned
+from bitspec.ir.values import TrainedValues
 from bitspec.runners.plan import VALUES_NOT_KEPT, Plan
 from bitspec.runners.protocol import Known, Pack
 from bitspec.store.leases import RENEWAL, Claim, Holder
@@ -111,12 +112,15 @@ class Claims:
 
     def _set_apart(self) -> None:
         """What waits for a trial that has failed, here or elsewhere, does not wait any more."""
-        ends = self._ends | self.elsewhere
-        for place, pack in enumerate(self._waiting):
-            lost = [(planned, self._missing(planned, ends)) for planned in pack]
-            self._orphans += [(planned, strategy) for planned, strategy in lost if strategy is not None]
-            self._waiting[place] = tuple(planned for planned, strategy in lost if strategy is None)
-        self._waiting = [pack for pack in self._waiting if pack]
+        known = -1
+        while known < len(self._orphans):  # what follows those is lost with them
+            known, ends = len(self._orphans), self._ends | self.elsewhere
+            for place, pack in enumerate(self._waiting):
+                lost = [(planned, self._missing(planned, ends)) for planned in pack]
+                self._orphans += [(planned, strategy) for planned, strategy in lost if strategy is not None]
+                self._ends |= {planned.key: "failed" for planned, strategy in lost if strategy is not None}
+                self._waiting[place] = tuple(planned for planned, strategy in lost if strategy is None)
+            self._waiting = [pack for pack in self._waiting if pack]
 
     def _missing(self, planned: Planned, ends: Mapping[str, str]) -> str | None:
         followed = planned.follows.items()
@@ -130,10 +134,13 @@ class Claims:
         )
 
     def known(self, pack: Pack) -> Known:
-        """The trained values of what the trials of a pack follow. Raises BitspecError if they cannot be read."""
-        keys = dict.fromkeys(key for planned in pack for key in planned.follows.values())
-        found = {key: self._store.values(key) for key in keys}
-        return {key: values for key, values in found.items() if values is not None}
+        """The trained values of what the trials of a pack follow, as far as they can be read."""
+        found: dict[str, TrainedValues] = {}
+        for key in dict.fromkeys(key for planned in pack for key in planned.follows.values()):
+            with suppress(BitspecError):  # the trial that needs them will tell
+                values = self._store.values(key)
+                found |= {} if values is None else {key: values}
+        return found
 
     def _claim(self, packs: Sequence[Pack]) -> Claim:
         claim = self._store.claim(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,7 +67,8 @@ def execute(
         return stop() or (fail_fast and bool(outcome.failed))
 
     def fail_orphans() -> None:
-        for orphan, lost in _orphans(claims):
+        for orphan, strategy in claims.orphans():
+            lost = _orphaned(orphan, strategy)
             store.record_failure(run, orphan, lost, started=_now())
             outcome.failed.append((orphan, lost))
             report(orphan, lost)
@@ -106,16 +107,10 @@ def execute(
     return outcome
 
 
-def _orphans(claims: Claims) -> Iterator[tuple[Planned, Failed]]:
-    """The failures of trials that select by what failed trials would have changed, and of those that follow them."""
-    while found := claims.orphans():
-        for planned, strategy in found:
-            message = f"it selects by what `{strategy}` changed, and that has no result"
-            yield (
-                planned,
-                Failed(planned.key, "failed", message, f"see what became of `{strategy}`, and run the same again"),
-            )
-            claims.ended(planned.key, "failed")
+def _orphaned(planned: Planned, strategy: str) -> Failed:
+    """The failure of a trial that selects by what a failed one would have changed."""
+    message = f"it selects by what `{strategy}` changed, and that has no result"
+    return Failed(planned.key, "failed", message, f"see what became of `{strategy}`, and run the same again")
 
 
 def _now() -> datetime:

@@ -124,12 +124,14 @@ def plan(
     positions = {strategy.name: place for place, strategy in enumerate(study.strategies)}
     titles = {strategy.name: strategy.title for strategy in study.strategies}
     cells = []
-    for trial in trials(study):
-        if (strategies and trial.strategy not in strategies) or trial.task.name not in data:
+    followed_keys: set[str] = set()
+    for trial in trials(study, settings):
+        if trial.task.name not in data:
             continue
-        if settings:
-            trial = trial.with_settings(settings)
         prints = models[trial.model.name], data[trial.task.name]
+        followed_keys |= {other.key(*prints) for other in trial.after}
+        if strategies and trial.strategy not in strategies:
+            continue
         cells.append(
             Planned(
                 trial=trial,
@@ -140,6 +142,7 @@ def plan(
                 follows={other.strategy: other.key(*prints) for other in trial.after},
             )
         )
+    cells = [cell.model_copy(update={"is_followed": True}) if cell.key in followed_keys else cell for cell in cells]
     return Plan(tuple(cells), _with_values(cells, statuses, kept), models, data, tuple(absent))
 
 

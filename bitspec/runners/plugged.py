@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from typing import Any, Final
 
 from bitspec import plugins, registry
@@ -55,18 +55,22 @@ class _Guarded:
     ) -> tuple[Pack, ...]:
         """As the runner says."""
         with registry.guarded(self._one, "make packs", seconds=None):
-            return self._inner.pack(work, division, packing, on_measure)
+            packs = tuple(map(tuple, self._inner.pack(work, division, packing, on_measure)))
+            given = sorted(planned.key for pack in packs for planned in pack)
+            if given != sorted(planned.key for planned in division.plan.new):
+                raise ValueError("its packs do not have each trial to be trained once")
+            return packs
 
     def run(self, work: Work, packs: Packs, stop: Stop = never) -> Generator[Event, None, None]:
         """As the runner does."""
         with registry.guarded(self._one, "train", seconds=None):
             events = self._inner.run(work, packs, stop)
-        try:
+            if not isinstance(events, Generator):
+                raise TypeError("what it returns to tell its events is no generator")
+        with closing(events):
             while True:
                 with registry.guarded(self._one, "train", seconds=None):
                     event = next(events, None)
                 if event is None:
                     return
                 yield event
-        finally:
-            events.close()

@@ -9,10 +9,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from bitspec.ir.canonical import Canonical
 from bitspec.ir.masks import Selected
 from bitspec.ir.selection import is_random, needs
-from bitspec.ir.study import Model, Strategy, Study, Task
-from bitspec.ir.trials import Planned, canonical_for
+from bitspec.ir.study import Model, Strategy, Study
+from bitspec.ir.trials import Planned, canonical_of
 from bitspec.parameters.cache import catalogue
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.sampling import Values
@@ -42,7 +43,7 @@ class Selections:
         self._strategies = {strategy.name: strategy for strategy in study.strategies}
         # One model at a time; trials come in the order of models and tasks.
         self.catalogue = lru_cache(1)(catalogue_of or self._read_catalogue)
-        self._canonical = lru_cache(2)(self._make_canonical)
+        self._canonical = Canonical(study.selections).text
         self._needs = lru_cache(None)(self._find_needs)
         self._selector = lru_cache(64)(self._make_selector)
 
@@ -55,8 +56,8 @@ class Selections:
         trial, selection = planned.trial, self.strategy(planned).selection
         if self.needs(planned):
             # What it looks at is this trial's own.
-            return self._make_selector(trial.model, trial.task, trial.seed, planned).select(selection)
-        return self._selector(trial.model, trial.task, trial.seed, None).select(selection)
+            return self._make_selector(trial.model, trial.seed, planned).select(selection)
+        return self._selector(trial.model, trial.seed).select(selection)
 
     def strategy(self, planned: Planned) -> Strategy:
         """A trial's strategy, as the study has it."""
@@ -76,16 +77,13 @@ class Selections:
     def _read_catalogue(self, model: Model) -> Catalogue:
         return catalogue(model.source, model.revision, base=self.base)
 
-    def _make_canonical(self, task: Task) -> Callable[..., str]:
-        return canonical_for(self.study, task).text
-
-    def _make_selector(self, model: Model, task: Task, seed: int, planned: Planned | None) -> Selector:
+    def _make_selector(self, model: Model, seed: int, planned: Planned | None = None) -> Selector:
         source = None if planned is None or self._source_for is None else self._source_for(planned)
         return Selector(
             self.catalogue(model),
             seed,
             named=self.study.selections,
-            canonical=self._canonical(task),
+            canonical=self._canonical if planned is None else canonical_of(self.study, planned.trial).text,
             source=source,
         )
 
@@ -101,7 +99,6 @@ def suppositions(study: Study, base: Path, *, catalogue_of: Callable[[Model], Ca
 
 
 def _supposed(facts: Catalogue) -> Source:
-
     def values(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         return np.random.default_rng([*name.encode()]).random(facts[name].shape)
 

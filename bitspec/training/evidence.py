@@ -81,4 +81,7 @@ def _differentiable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 
 def _arrays(sums: Mapping[str, Tensor], count: int) -> dict[str, npt.NDArray[np.floating]]:
-    return {name: (total / count).cpu().numpy() for name, total in sums.items()}
+    arrays = {name: (total / count).cpu().numpy() for name, total in sums.items()}
+    for array in arrays.values():
+        array.flags.writeable = False  # several trials may look at them
+    return arrays

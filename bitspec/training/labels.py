@@ -13,10 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from bitspec import plugins, registry
 from bitspec.diagnostics import did_you_mean, listed
 from bitspec.training.tables import Cell, Table
-
-#: Metrics of a regression, and those of two classes.
-REGRESSION: Final = ("pearson", "spearman")
-TWO_CLASSES: Final = ("f1", "matthews")
+from bitspec.vocabulary import REGRESSION, TWO_CLASSES
 
 #: More classes than this make one wonder whether the labels are classes at all.
 MANY_CLASSES: Final = 50

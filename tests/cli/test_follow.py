@@ -126,5 +126,18 @@ def test_values_that_go_in_the_midst_of_a_run_fail_what_needs_them(
     monkeypatch.setattr(Store, "values", lambda *_: None)
     ran = bitspec("run", lab, "--only", "most", "--workers", "1")
     assert ran.code == 1
-    assert "failed: what `bitfit` changed is not known: its trained values are gone from the store" in ran.err
+    assert (
+        "failed: what `bitfit` changed is not known: its trained values are gone from the store, or damaged" in ran.err
+    )
     assert "help: run the same again, and they are trained" in ran.err
+
+
+def test_two_names_of_one_trial_can_both_be_followed(bitspec: Bitspec, lab: Path) -> None:
+    lab.write_text(
+        SPEC.partition("strategy frozen")[0]
+        + "strategy a = all\nstrategy b = all\nstrategy c = topk(bias, 10, by = change(b))\n",
+        "utf-8",
+    )
+    ran = bitspec("run", lab, "--workers", "1")
+    assert ran.code == 0, ran.err
+    assert rows("select count(*) from trials") == [(2,)]

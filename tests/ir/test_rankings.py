@@ -6,7 +6,7 @@ import pytest
 
 from bitspec.ir.selection import Top, deciding, follows, is_random, needs
 from bitspec.ir.study import Study, followed
-from bitspec.ir.trials import Trial, canonical_for, trials
+from bitspec.ir.trials import Trial, canonical_for, canonical_of, trials
 from bitspec.language.load import loads
 
 HEAD = 'study s model "builtin/nano" task rte, cola seeds 0, 1\n'
@@ -115,10 +115,33 @@ def test_two_trainings_of_one_selection_are_told_apart() -> None:
     assert " | " in canonical(spec, "z")
 
 
-def test_settings_in_the_place_of_a_trials_own_hold_for_what_it_follows() -> None:
-    changed = trial(SPEC, "again").with_settings({"epochs": 5})
-    assert changed.settings.epochs == changed.after[0].settings.epochs == changed.after[0].after[0].settings.epochs == 5
-    assert changed.key("w", "d") != trial(SPEC, "again").key("w", "d")
+def test_settings_in_the_place_of_a_trials_own_are_as_if_the_spec_had_them() -> None:
+    study = loads(SPEC)
+    changed = {one.strategy: one for one in trials(study, {"epochs": 5}) if one.task.name == "rte" and one.seed == 0}
+    assert changed["again"].after[0].after[0].settings.epochs == 5
+    written = SPEC + "train { epochs = 5 }"
+    for name, one in changed.items():
+        assert one.key("weights", "data") == key(written, name)
+        assert canonical_of(study, one).text(study.selections[name]) == one.selection
+
+
+def test_the_order_and_the_number_of_names_do_not_count() -> None:
+    head = HEAD + "strategy a = bias strategy b = gamma strategy c = bias "
+    ways = (
+        "topk(bias, 3, by = change(a)) | topk(bias, 3, by = change(b))",
+        "topk(bias, 3, by = change(b)) | topk(bias, 3, by = change(c))",
+    )
+    assert len({key(f"{head} strategy s = {way}", "s") for way in ways}) == 1
+
+
+def test_keys_of_many_that_follow_many_are_soon_told() -> None:
+    spec = HEAD + "".join(f"strategy a{number} = rand(bias, {number + 5}) " for number in range(6))
+    for stage in "bcdefgh":
+        before = chr(ord(stage) - 1)
+        for number in range(6):
+            parts = " | ".join(f"topk(bias, {number + 3}, by = change({before}{other}))" for other in range(6))
+            spec += f"strategy {stage}{number} = {parts} "
+    assert len({one.key("weights", "data") for one in trials(loads(spec))}) == 8 * 6 * 2 * 2
 
 
 def test_repetitions_have_one_variant_and_each_its_key() -> None:

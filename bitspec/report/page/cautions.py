@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -53,6 +54,10 @@ class Caution:
     lines: tuple[str, ...] = ()
     more: int = 0
     remedy: str | None = None
+
+
+#: How the text of a selection tells with what another strategy was trained.
+_TRAINED: Final = re.compile(r", trained = sha256:[0-9a-f]{64}")
 
 
 def open_cells(ask: Ask, runs: Runs, remedy: str) -> list[Caution]:
@@ -148,7 +153,8 @@ def other_settings(study: Study, runs: Runs, trained: Mapping[Place, Settings]) 
 def other_spec(ask: Ask, study: Study, whole: Chosen, remedy: str) -> list[Caution]:
     """Where a spec has changed since it was run: strategies that select other entries, and what is not there."""
     canonical = Canonical(study.selections)
-    trained: dict[str, str] = dict(ask(_SELECTIONS, (whole.study,)))
+    # With what other strategies were trained, a caution of its own says.
+    trained = {name: _TRAINED.sub("", text) for name, text in ask(_SELECTIONS, (whole.study,))}
     changed = [
         f"{strategy.title}: trained {trained[strategy.name]}, now {text}"
         for strategy in study.strategies
