@@ -72,9 +72,9 @@ def reading(store: Path, key: str) -> Calls:
 # A store that can only be read ----------------------------------------------------------------------------
 
 
-def check_only_read(run: Runs, store: Path, key: str, why: str) -> None:
+def check_only_read(run: Runs, store: Path, key: str, why: str, every: int = 1) -> None:
     """That commands which read a store go on as ever, and `run` says at once why it cannot."""
-    calls = reading(store, key)
+    calls = reading(store, key)[::every]
     *read, ran = run([*calls, ("run", "moved.bspec", "--store", store)])
     for arguments, one in zip(calls, read, strict=True):
         assert (one.code, "error" in one.err) == (0, False), (arguments, one.err)
@@ -85,8 +85,9 @@ def check_only_read(run: Runs, store: Path, key: str, why: str) -> None:
     )
 
 
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])  # of the commands that read
 @pytest.mark.usefixtures("spec")
-def test_a_store_on_a_disk_that_can_only_be_read(filled: Path, tmp_path: Path) -> None:
+def test_a_store_on_a_disk_that_can_only_be_read(filled: Path, tmp_path: Path, every: int) -> None:
     # The writer was killed before, so that what it wrote last is still to be taken from the journal.
     store = Path(shutil.copytree(filled, "store"))
     program = (
@@ -100,7 +101,8 @@ def test_a_store_on_a_disk_that_can_only_be_read(filled: Path, tmp_path: Path) -
     with disk(tmp_path / "disk") as made:
         shutil.copytree(store, made.seen / "store")
         made.make_read_only()
-        check_only_read(lambda calls: many(calls, on=made), made.path / "store", key_of(filled), "it can only be read")
+        why = "it can only be read"
+        check_only_read(lambda calls: many(calls, on=made), made.path / "store", key_of(filled), why, every)
 
 
 def test_a_store_of_somebody_else(
@@ -221,7 +223,8 @@ def many(commands: Calls, out: str | None = None, on: Disk | None = None) -> lis
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="NO FULL DEVICE: /dev/full is Linux's")
-def test_an_output_that_nothing_can_be_written_to(filled: Path, spec: Path) -> None:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_output_that_nothing_can_be_written_to(filled: Path, spec: Path, every: int) -> None:
     store = Path(shutil.copytree(filled, "store"))
     calls: Calls = [
         ("query", "select mean(score) by strategy"),
@@ -236,6 +239,7 @@ def test_an_output_that_nothing_can_be_written_to(filled: Path, spec: Path) -> N
         ("schema",),
         ("--help",),
     ]
+    calls = calls[::every]
     for arguments, ran in zip(calls, many(calls, out="/dev/full"), strict=True):
         assert ran.code == 1, (arguments, ran)
         assert ran.err.endswith("error: the output cannot be written: No space left on device\n"), (arguments, ran.err)

@@ -226,7 +226,9 @@ def test_an_interrupted_run_keeps_what_is_finished(
     assert "1 trial finished" in bitspec("run", lab).out
 
 
-@pytest.mark.parametrize("strategy", ["bitfit", "sample", "frozen"])
+@pytest.mark.parametrize(
+    "strategy", ["sample", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bitfit", "frozen"))]
+)
 def test_an_exported_trial_is_a_model_of_transformers(bitspec: Bitspec, lab: Path, strategy: str) -> None:
     assert bitspec("run", lab, "--keep-values").code == 0
     ((key,),) = rows(f"select key from scores where strategy = '{strategy}'")  # noqa: S608

@@ -81,7 +81,13 @@ LONG = [
 ]
 
 
-@pytest.mark.parametrize("text", LONG, ids=lambda text: text[:24])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=text[:24], marks=() if place % 3 == 0 else pytest.mark.slow)
+        for place, text in enumerate(LONG)
+    ],
+)
 def test_long_queries(text: str, store: Path) -> None:
     assert len(text) <= MAX_LENGTH
     begun, said = time.process_time(), ""

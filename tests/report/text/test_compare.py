@@ -23,6 +23,10 @@ GOLDEN = Path(__file__).parent / "compare.txt"
 
 HOSTILE = ["<script>alert(1)</script>", "a | b & c", "\\input{/etc/passwd} $x$ 50% _y_", "x" * 300, "[2] *star*"]
 
+#: A title that is all of it, for `make test`.
+AT_ONCE = "<script> | & \\input{/etc/passwd} $x$ 50% _y_ [2] *star* " + "x" * 300
+TITLES = [AT_ONCE, *(pytest.param(title, marks=pytest.mark.slow) for title in HOSTILE)]
+
 
 def of(left: str, right: str, store: Path, **chosen: tuple[str, ...]) -> Strategies:
     found = read(left, right, store, Choice(**chosen))  # type: ignore[arg-type]
@@ -128,7 +132,7 @@ def test_several_models(fill: Fill) -> None:
     ]
 
 
-@pytest.mark.parametrize("title", HOSTILE)
+@pytest.mark.parametrize("title", TITLES)
 def test_hostile_titles_stay_in_their_cells(fill: Fill, title: str) -> None:
     found = of("bitfit", "gamma1", fill(SMALL.replace('"BitFit"', f'"{title}"')))
     check_forms([*compare.tables(found), compare.for_programs(found)])
@@ -224,7 +228,7 @@ def test_many_cells_are_cut_and_said_to_be(two: Any, monkeypatch: pytest.MonkeyP
     assert len(stores.for_programs(two()).rows) == 4
 
 
-@pytest.mark.parametrize("title", HOSTILE)
+@pytest.mark.parametrize("title", TITLES)
 def test_hostile_titles_in_stores(two: Any, title: str) -> None:
     spec = SMALL.replace('"BitFit"', f'"{title}"')
     found = two(spec, spec)
