@@ -17,7 +17,7 @@ MEMORY = 2**30
 #: Runs each command that it is given, and writes a line of JSON about it.
 _PROGRAM = """
 import contextlib, io, json, resource, sys, time
-seconds, memory, commands = json.loads(sys.argv[1])
+seconds, memory, commands = json.loads(sys.stdin.readline())
 resource.setrlimit(resource.RLIMIT_CPU, (seconds * len(commands), seconds * len(commands)))
 resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 from bitspec.cli.main import main
@@ -53,7 +53,8 @@ def limited(
     """
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _PROGRAM, json.dumps([seconds, memory, [list(one) for one in commands]])],
+        [sys.executable, "-W", "error", "-c", _PROGRAM],
+        input=json.dumps([seconds, memory, [list(one) for one in commands]]) + "\n",  # a command line may be too short
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import reduce
+from itertools import islice
 from operator import index
 from typing import Any, Final, SupportsIndex, TypeAlias
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspec import plugins, registry
-from bitspec.diagnostics import BitspecError, Diagnostic
+from bitspec.diagnostics import MAX_DIAGNOSTICS, BitspecError, Diagnostic
 from bitspec.ir.masks import Selected, Shape, Whole
 from bitspec.ir.selection import (
     Amount,
@@ -190,7 +191,7 @@ class Selector:
         if of and not kept:
             raise BitspecError(self._complaints.unmet(node, of))
         if of:
-            self._warn(*self._complaints.idle(node, of))
+            self._warn(*islice(self._complaints.idle(node, of), MAX_DIAGNOSTICS))  # more help nobody
         return kept
 
     def _intersection(self, node: Intersection) -> Selected:
