@@ -9,8 +9,6 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any
 
-from pydantic import PrivateAttr
-
 from bitspec import plugins, registry
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical
@@ -41,7 +39,19 @@ class Trial(Noun):
     after: tuple[Trial, ...] = ()
     versions: Mapping[str, str] = {}
 
-    _known: dict[tuple[str, ...], str] = PrivateAttr(default_factory=dict)
+    def __hash__(self) -> int:
+        return hash((self.strategy, self.selection, self.seed))
+
+    def __copy__(self) -> Trial:
+        copied = super().__copy__()
+        for worked_out in ("stage", "_digests"):
+            copied.__dict__.pop(worked_out, None)
+        return copied
+
+    @cached_property
+    def _digests(self) -> dict[tuple[str, ...], str]:
+        # Trials that many follow are asked for their keys many times.
+        return {}
 
     @cached_property
     def stage(self) -> int:
@@ -55,22 +65,22 @@ class Trial(Noun):
         fingerprints stand for the model's weights and the task's examples, wherever they were read from.
         """
         asked = ("key", model_fingerprint, data_fingerprint)
-        if asked not in self._known:
+        if asked not in self._digests:
             content = self._content(*asked[1:]) | {"seed": self.seed}
             if self.after:
                 content["after"] = sorted({trial.key(*asked[1:]) for trial in self.after})
-            self._known[asked] = _sha256(content)
-        return self._known[asked]
+            self._digests[asked] = _sha256(content)
+        return self._digests[asked]
 
     def variant(self, model_fingerprint: str, data_fingerprint: str) -> str:
         """The same without the seed: trials of one variant are repetitions of each other."""
         asked = ("variant", model_fingerprint, data_fingerprint)
-        if asked not in self._known:
+        if asked not in self._digests:
             content = self._content(*asked[1:])
             if self.after:
                 content["after"] = sorted({trial.variant(*asked[1:]) for trial in self.after})
-            self._known[asked] = _sha256(content)
-        return self._known[asked]
+            self._digests[asked] = _sha256(content)
+        return self._digests[asked]
 
     def _content(self, model_fingerprint: str, data_fingerprint: str) -> dict[str, Any]:
         return {
@@ -101,6 +111,9 @@ class Planned(Noun):
     position: int
     follows: Mapping[str, str] = {}
     is_followed: bool = False
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 def _sha256(content: Mapping[str, Any]) -> str:

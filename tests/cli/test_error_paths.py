@@ -114,7 +114,6 @@ WRONG = (
         ("--trial", "--trial abc", "error[short-key]: `abc` is too short for a key\n  = help: give at least 4"),
         ("--trial", "--trial bitfit", "error[short-key]: `bitfit` is no key"),
         ("--trial", "moved.bspec --trial abcd", "Error: `--trial` shows a trial of a store, and `moved.bspec` is a spec"),
-        ("--store", "moved.bspec --store store", "Error: `--store` goes with `--trial`: a spec is shown without results."),
         ("--store", "--trial abcd --store gone", NO_STORE),
         ("--json", "--trial abcd --no-heatmap", "Error: `--no-heatmap` goes with a spec, and `--trial` shows a trial"),
     ),

@@ -53,7 +53,6 @@ def test_a_store_elsewhere(bitspec: Bitspec, filled: tuple[Path, str]) -> None:
         (("s.bspec", "--trial", "abcd"), "`--trial` shows a trial of a store, and `s.bspec` is a spec: give one"),
         (("--trial", "abcd", "--no-heatmap"), "`--no-heatmap` goes with a spec, and `--trial` shows a trial"),
         (("--trial", "abcd", "-s", "a", "--seeds", "1"), "`--strategy` and `--seeds` go with a spec"),
-        (("s.bspec", "--store", "store"), "`--store` goes with `--trial`"),
         (("--trial", "abc"), "error[short-key]: `abc` is too short for a key"),
         (("--trial", "bitfit"), "error[short-key]: `bitfit` is no key"),
         (("--trial", "0" * 64), "error[unknown-trial]: no trial has a key that begins with"),

@@ -156,3 +156,12 @@ def test_a_study_that_was_kept_before_there_were_rankings_can_be_read() -> None:
     old["strategies"][0]["selection"]["by"] = "magnitude"
     del old["strategies"][0]["selection"]["lowest"]
     assert Study.model_validate(old).selections == study.selections
+
+
+def test_a_copy_has_a_key_of_its_own() -> None:
+    one = trial(SPEC, "most")
+    before = one.key("w", "d"), one.stage
+    copied = one.model_copy(update={"seed": 7, "after": ()})
+    assert (copied.key("w", "d") != before[0], copied.stage) == (True, 0)
+    assert (one.key("w", "d"), one.stage) == before
+    assert one == trial(SPEC, "most")

@@ -71,7 +71,7 @@ def test_topk_with_weights() -> None:
         (Difference(left=TOP, right=GAMMA), (5, 5)),
         (draw_of(TOP, count(3)), (3, 3)),
         (draw_of(GAMMA, SizeOf(of=Difference(left=QUERY, right=TOP))), (1, 6)),
-        (draw_of(MATRIX, SizeOf(of=TOP), "rows"), (0, 5)),
+        (draw_of(MATRIX, SizeOf(of=TOP), "rows"), (5, 5)),
         (Top(of=GAMMA, amount=Share(percent=Decimal(50), of=Difference(left=QUERY, right=TOP))), (0, 3)),
         (Top(of=TOP, amount=count(2), per="tensor"), (2, 2)),
     ],
