@@ -5,7 +5,7 @@ VENV ?= .venv
 PLUGINS_VENV ?= .venv-plugins
 BIN = $(VENV)/bin
 
-.PHONY: install quickstart test test-slow test-plugins lint format docs bench bench-training clean
+.PHONY: install quickstart test test-slow test-plugins test-plugins-slow lint format docs bench bench-training clean
 
 install: $(VENV)/.installed
 
@@ -36,7 +36,10 @@ test-slow: install
 
 # In an environment of their own, on top of ours: the core is tested without any of them.
 test-plugins: $(PLUGINS_VENV)/.installed
-	for tests in plugins/*/; do OMP_NUM_THREADS=1 $(PLUGINS_VENV)/bin/python -m pytest $$tests || exit 1; done
+	for tests in plugins/*/; do OMP_NUM_THREADS=1 $(PLUGINS_VENV)/bin/python -m pytest -m "not slow" $$tests || exit 1; done
+
+test-plugins-slow: $(PLUGINS_VENV)/.installed
+	OMP_NUM_THREADS=1 $(PLUGINS_VENV)/bin/python -m pytest -m slow plugins/bitspec-ray
 
 $(PLUGINS_VENV)/.installed: $(VENV)/.installed $(wildcard plugins/*/pyproject.toml plugins/examples/*/pyproject.toml)
 	$(PYTHON) -m venv --clear $(PLUGINS_VENV)

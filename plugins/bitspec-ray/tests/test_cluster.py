@@ -63,6 +63,7 @@ def test_three_nodes_one_of_which_is_killed(
     assert re.search(r"was lost \((its node is gone|it cannot be reached)\); its . trial", err)
 
 
+@pytest.mark.slow
 def test_a_node_that_comes_later_is_used(
     study: Asked, local: dict[str, object], cluster: Clusters, members: list[Member]
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_node_that_comes_later_is_used(
     assert len({member.node.id for member in members}) == 2
 
 
+@pytest.mark.slow
 def test_a_study_waits_where_there_is_no_node(
     study: Asked,
     local: dict[str, object],
@@ -107,6 +109,7 @@ def test_a_study_waits_where_there_is_no_node(
     ]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed(
     study: Asked, local: dict[str, object], cluster: Clusters, members: list[Member], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_worker_that_is_killed(
     assert "was lost (its process ended: it was killed, or crashed)" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_pack_that_is_lost_too_often_fails_and_no_other_does(
     study: Asked, local: dict[str, object], cluster: Clusters, members: list[Member]
 ) -> None:
@@ -148,6 +152,7 @@ def kill(members: list[Member], key: str) -> None:
                 os.kill(member.hello.process, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_node_with_another_version_is_not_used(
     study: Asked, local: dict[str, object], cluster: Clusters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_command_prints_plainly_and_imports_nothing_from_where_it_is_run(tmp
     assert all(re.match(r"\[\d/6\] ", line) for line in lines[1:]), done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
     spec = write_study(tmp_path, epochs=8)
     options = ("--runner", "ray", "--pack", "2", "--checkpoint-every", "0")

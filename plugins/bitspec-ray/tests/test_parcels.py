@@ -69,6 +69,7 @@ def test_a_node_without_the_model_gets_its_files_and_no_others(
     assert inputs.lacking(shipping.parcel(pack)) == ()
 
 
+@pytest.mark.slow
 def test_workers_get_what_they_lack(away: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through a cluster: the model is moved away between the moment it is read and the moment a worker looks."""
     pack = away.packs[1]
@@ -90,6 +91,7 @@ def test_workers_get_what_they_lack(away: Asked, tmp_path: Path, monkeypatch: py
     assert asked_for == [(), (pack[0].trial.model,)]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_fails_its_trials(away: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bitspec_ray.crew import Crew
 
