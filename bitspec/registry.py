@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -118,6 +118,7 @@ def installed(kind: Kind) -> Mapping[str, tuple[Installed, ...]]:
     }
 
 
+@cache
 def names(kind: Kind) -> tuple[str, ...]:
     """All names that are registered of a kind, in order, those of broken plugins too.
 
@@ -148,7 +149,7 @@ def find(kind: type[_Plugin], name: str, span: Span | None = None) -> _Plugin:
     one = of_package(kind.kind, name)
     plugin, wrong = _loaded(one)
     if wrong is not None:
-        raise BitspecError(wrong if span is None else _at(wrong, span))
+        raise BitspecError(wrong if span is None else replace(wrong, span=span))
     assert isinstance(plugin, kind)
     return plugin
 
@@ -187,6 +188,7 @@ def version(kind: Kind, name: str) -> str | None:
 def forget() -> None:
     """Look anew at what is installed."""
     installed.cache_clear()
+    names.cache_clear()
     _loaded.cache_clear()
     _TOLD.clear()
 
@@ -293,10 +295,6 @@ def _broken(one: Installed, why: str, help_: str) -> Diagnostic:
     return error("broken-plugin", f"{one} {why}", help=help_)
 
 
-def _at(diagnostic: Diagnostic, span: Span) -> Diagnostic:
-    return error(diagnostic.code, diagnostic.message, span, help=diagnostic.help)
-
-
 # Arm's length -----------------------------------------------------------------------------------------------
 
 
@@ -305,8 +303,8 @@ def guarded(one: Installed, doing: str, seconds: float | None = WORKING, span: S
     """Inside of it, a plugin does what it is asked for.
 
     What it prints to the standard output goes to the standard error, with a word on whose it is. Raises BitspecError
-    at `span` for whatever it raises, and when it takes longer than `seconds`, if
-    that is given (seen in the main thread only).
+    at `span` for whatever it raises, and when it takes longer than `seconds`, if that is given (seen in the main thread
+    only).
     """
     if one.is_own:
         yield
@@ -315,15 +313,13 @@ def guarded(one: Installed, doing: str, seconds: float | None = WORKING, span: S
     try:
         with contextlib.redirect_stdout(printed), _limited(seconds):
             yield
-    except (BitspecError, KeyboardInterrupt):
+    except (BitspecError, KeyboardInterrupt, GeneratorExit):
         raise
     except _TooLong:
         message = f"{one} took more than {seconds:g} seconds to {doing}, and was stopped"
         raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from None
     except Refusal as refusal:
         raise BitspecError(error("refused", f"{one}: {refusal}", span, help=refusal.help)) from None
-    except GeneratorExit:
-        raise
     except BaseException as problem:
         message = f"{one} failed to {doing}: {_said(problem)}"
         raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from problem

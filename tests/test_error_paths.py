@@ -31,7 +31,6 @@ HANDED_ON = {
     "query/expressions.py:Expressions.wrong",
     "query/mistakes.py:explain",
     "query/parser.py:parse",
-    "registry.py:_at",
     "registry.py:_broken",
     "training/tables.py:Origin.refuse",
     "training/tables.py:Table.refuse",

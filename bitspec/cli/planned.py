@@ -112,19 +112,14 @@ def _packs(division: Division, packing: Packing) -> str:
 def _disk(plan: Plan, shown: Shown) -> int:
     """Bytes that the new trials take: their results, and the trained values where these are few enough to be kept."""
     counts: dict[tuple[str, str], int] = {}
+    kept: set[tuple[str, str]] = set()
     for summary in shown.models:
         for strategy in summary.strategies:
-            is_small = strategy.percent[1] <= KEPT
-            counts[summary.model, strategy.name] = strategy.most if is_small else 0
-    values = sum(counts.get((cell.trial.model.source, cell.trial.strategy), 0) for cell in plan.new)
-    values += sum(
-        strategy.most
-        for summary in shown.models
-        for strategy in summary.strategies
-        for cell in plan.new
-        if cell.is_followed and (cell.trial.model.source, cell.trial.strategy) == (summary.model, strategy.name)
-        if strategy.percent[1] > KEPT
-    )
+            counts[summary.model, strategy.name] = strategy.most
+            if strategy.percent[1] <= KEPT:
+                kept.add((summary.model, strategy.name))
+    places = [((cell.trial.model.source, cell.trial.strategy), cell.is_followed) for cell in plan.new]
+    values = sum(counts.get(place, 0) for place, is_followed in places if is_followed or place in kept)
     return ROWS * len(plan.new) + VALUE * values
 
 

@@ -40,10 +40,12 @@ class Charts(click.Group):
         """As click does it, with the nearest names for a chart that does not exist."""
         from bitspec.diagnostics import did_you_mean, listed
 
-        known = self.list_commands(ctx)
-        if args and args[0] not in known and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], known) or f"there are {listed(known, 'and')}"
-            raise click.UsageError(f"there is no chart called `{args[0]}`; {hint}", ctx)
+        # Plugins are looked for only where the chart is none of ours.
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            known = self.list_commands(ctx)
+            if args[0] not in known:
+                hint = did_you_mean(args[0], known) or f"there are {listed(known, 'and')}"
+                raise click.UsageError(f"there is no chart called `{args[0]}`; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

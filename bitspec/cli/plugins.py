@@ -21,19 +21,15 @@ def command(form: str) -> int:
     from bitspec.plugins import GROUPS
     from bitspec.query.answer import Answer, texts
 
-    rows, broken = [], 0
+    rows, broken = [], []
     for kind in GROUPS:
         for name, them in registry.installed(kind).items():
             for one in them:
                 wrong = registry.faults(one)
-                broken += wrong is not None
+                broken += [wrong] if wrong else []
                 about = f"broken: {wrong.message.removeprefix(f'{one} ')}" if wrong else registry.summary(one)
                 rows.append((kind, name, one.package, one.package_version, about))
     write(form, Answer(texts("kind", "name", "package", "version", "what it is"), rows))
-    for kind in GROUPS:
-        for them in registry.installed(kind).values():
-            for one in them:
-                wrong = registry.faults(one)
-                if wrong is not None:
-                    click.echo(wrong.render(), err=True)
+    for wrong in broken:
+        click.echo(wrong.render(), err=True)
     return 1 if broken else 0

@@ -234,9 +234,10 @@ def _too_long(study: Study) -> Iterator[Diagnostic]:
 
 def _check_tasks(study: Study) -> Iterator[Diagnostic]:
     for task in study.tasks:
-        if task.data is None and task.name in registry.names("task"):
+        is_own = task.data is not None or task.name in GLUE or task.name in BUILTIN_TASKS
+        if not is_own and task.name in registry.names("task"):
             yield from _check_plugin(plugins.Task, task.name, task.span)
-        elif task.data is None and task.name not in GLUE and task.name not in BUILTIN_TASKS:
+        elif not is_own:
             hint = did_you_mean(task.name, [*GLUE, *BUILTIN_TASKS, *registry.names("task")])
             if hint is None:
                 hint = f"GLUE has {listed(GLUE, 'and')}; a task of your own has a block: `task {task.name} {{ … }}`"

@@ -220,7 +220,7 @@ class Selector:
             pool=pool,
             amount=amount,
             per=node.per,
-            arguments=_complete(rule.arguments, node.arguments),
+            arguments=complete(rule.arguments, node.arguments),
             randomness=Randomness(self.seed if node.seed is None else node.seed, self._canonical(node)),
             catalogue=self._catalogue,
         )
@@ -239,7 +239,7 @@ class Selector:
         pool, amount = self._pool_and_amount(node)
         ranking = registry.need(plugins.Ranking, node.by.name, node.by.span)
         one = registry.of_package("ranking", node.by.name)
-        arguments = _complete(ranking.arguments, node.by.arguments)
+        arguments = complete(ranking.arguments, node.by.arguments)
         sources = {need: self._evidence(node, need, tuple(pool)) for need in ranking.needs}
 
         def scored(name: str) -> npt.NDArray[np.floating]:
@@ -336,7 +336,7 @@ class Selector:
             self._warnings.setdefault(found.identity, found)
 
 
-def _complete(declared: Sequence[plugins.Argument], given: Sequence[Argument]) -> dict[str, Any]:
+def complete(declared: Sequence[plugins.Argument], given: Sequence[Argument]) -> dict[str, Any]:
     """The arguments of a call by name: as given, or else their defaults. Percentages are numbers of percent."""
     values = {argument.name: argument.default for argument in declared if argument.takes != "strategy"}
     for argument in given:

@@ -22,7 +22,7 @@ from bitspec.parameters.files import is_pickled
 from bitspec.parameters.fingerprint import model_fingerprint
 from bitspec.parameters.rules import EXAMPLES
 from bitspec.parameters.sampling import Values
-from bitspec.parameters.select import NotKnown, Source
+from bitspec.parameters.select import NotKnown, Source, complete
 from bitspec.plugins import Need
 from bitspec.runners.changes import changes
 from bitspec.runners.inputs import Facts, Inputs
@@ -118,10 +118,6 @@ class Bench:
         """Steps that a trial takes. No model is loaded for it."""
         settings = planned.trial.settings
         return settings.epochs * math.ceil(self.inputs.facts(planned.trial.task).training / settings.batch_size)
-
-    def select(self, planned: Planned) -> Selected:
-        """What a trial selects; the model is loaded where that depends on its weights."""
-        return self.selections.select(planned)
 
     def _set_up(self, planned: Planned, selections: Selections | None = None) -> _Ready:
         """A trial with all that its training needs; what it selects is told by `selections`, if they are given.
@@ -224,8 +220,7 @@ class Bench:
 
         folder = self.inputs.folder(model)
         pickled = self.work.allow_pickle and is_pickled(folder)
-        self._loaded = model, prepare(folder, outputs, self.device, pickled=pickled)
-        return self._loaded[1]
+        return prepare(folder, outputs, self.device, pickled=pickled)
 
     def _source_for(self, planned: Planned) -> Source:
         """What rankings look at in a trial; of what others changed, only what is `known`."""
@@ -272,9 +267,7 @@ class Bench:
 
 def _examples_of(by: Ranking) -> int:
     """How many training examples a ranking looks at."""
-    declared = registry.need(plugins.Ranking, by.name).arguments
-    found = {argument.name: argument.default for argument in declared} | {one.name: one.value for one in by.arguments}
-    examples = found.get("examples")
+    examples = complete(registry.need(plugins.Ranking, by.name).arguments, by.arguments).get("examples")
     return examples if isinstance(examples, int) else EXAMPLES
 
 

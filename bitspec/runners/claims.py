@@ -52,7 +52,8 @@ class Claims:
         self._orphans: list[tuple[Planned, str]] = []
         self._again = frozenset(key for key, status in plan.statuses.items() if status == VALUES_NOT_KEPT)
         self.company = {planned.key for planned in plan.done}
-        # How trials ended that others may follow.
+        # How trials ended that others may follow; where none does, nobody asks.
+        self._has_followers = any(planned.follows for pack in packs for planned in pack)
         self._ends = dict.fromkeys(self.company, "finished")
         self.elsewhere: dict[str, str] = {}
         self._has_waited = False
@@ -112,26 +113,27 @@ class Claims:
 
     def _set_apart(self) -> None:
         """What waits for a trial that has failed, here or elsewhere, does not wait any more."""
-        known = -1
+        known = -1 if self._has_followers else len(self._orphans)
         while known < len(self._orphans):  # what follows those is lost with them
-            known, ends = len(self._orphans), self._ends | self.elsewhere
+            known = len(self._orphans)
             for place, pack in enumerate(self._waiting):
-                lost = [(planned, self._missing(planned, ends)) for planned in pack]
+                lost = [(planned, self._missing(planned)) for planned in pack]
                 self._orphans += [(planned, strategy) for planned, strategy in lost if strategy is not None]
                 self._ends |= {planned.key: "failed" for planned, strategy in lost if strategy is not None}
                 self._waiting[place] = tuple(planned for planned, strategy in lost if strategy is None)
             self._waiting = [pack for pack in self._waiting if pack]
 
-    def _missing(self, planned: Planned, ends: Mapping[str, str]) -> str | None:
+    def _end(self, key: str) -> str | None:
+        """How a trial ended, here or elsewhere; None if it has not."""
+        return self.elsewhere.get(key) or self._ends.get(key)
+
+    def _missing(self, planned: Planned) -> str | None:
         followed = planned.follows.items()
-        return next((strategy for strategy, key in followed if ends.get(key, "finished") != "finished"), None)
+        return next((strategy for strategy, key in followed if self._end(key) not in {None, "finished"}), None)
 
     def _is_ready(self, pack: Pack) -> bool:
         """Whether all that its trials follow is trained."""
-        ends = (self._ends, self.elsewhere)
-        return all(
-            any(known.get(key) == "finished" for known in ends) for planned in pack for key in planned.follows.values()
-        )
+        return all(self._end(key) == "finished" for planned in pack for key in planned.follows.values())
 
     def known(self, pack: Pack) -> Known:
         """The trained values of what the trials of a pack follow, as far as they can be read."""
