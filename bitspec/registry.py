@@ -1,4 +1,4 @@
-"""The plugins that are installed: found by their entry points, loaded when asked for, and kept at arm's length.
+"""The plugins that are installed: found by their entry points, and loaded and looked at when asked for.
 
 Only what is asked for by name is ever imported. A plugin that cannot be used is reported with its package, and stops
 nothing but what asked for it.
@@ -6,21 +6,16 @@ nothing but what asked for it.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-import signal
-import sys
-import threading
-import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
+from importlib.metadata import entry_points
 from typing import Any, Final, TypeVar, get_args
 
+from bitspec import guard
 from bitspec.diagnostics import BitspecError, Diagnostic, Span, error, listed
+from bitspec.guard import OWN, Installed, guarded
 from bitspec.plugins import (
     GROUPS,
     SURFACE,
@@ -31,7 +26,6 @@ from bitspec.plugins import (
     Need,
     Plugin,
     Ranking,
-    Refusal,
     Rule,
     Runner,
     Takes,
@@ -49,12 +43,8 @@ from bitspec.vocabulary import (
     TWO_CLASSES,
 )
 
-#: The package whose plugins have no version of their own in keys: theirs is that of the numerics.
-OWN: Final = "bitspec"
-
-#: Seconds that a plugin may take to be imported, and to do what it is asked for.
+#: Seconds that a plugin may take to be imported.
 LOADING: Final = 20.0
-WORKING: Final = 300.0
 
 _CLASSES: Final[Mapping[Kind, type[Plugin]]] = {
     "rule": Rule,
@@ -78,32 +68,10 @@ _TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
 #: Names of arguments that every rule or ranking may have from bitspec.
 _COMMON: Final = frozenset({"per", "seed", "by"})
 
-#: Seconds between two rings.
-_AGAIN: Final = 0.5
-
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _COMMAND_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
 
 _Plugin = TypeVar("_Plugin", bound=Plugin)
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A name that a package registers."""
-
-    kind: Kind
-    name: str
-    package: str
-    package_version: str
-    entry: EntryPoint
-
-    @property
-    def is_own(self) -> bool:
-        """Whether it comes with bitspec."""
-        return self.package == OWN
-
-    def __str__(self) -> str:
-        return f"the {self.kind} `{self.name}` of {self.package} {self.package_version}"
 
 
 @cache
@@ -190,7 +158,7 @@ def forget() -> None:
     installed.cache_clear()
     names.cache_clear()
     _loaded.cache_clear()
-    _TOLD.clear()
+    guard.forget()
 
 
 # Loading --------------------------------------------------------------------------------------------------
@@ -293,110 +261,3 @@ def _wrong_task(task: Task) -> str | None:
 
 def _broken(one: Installed, why: str, help_: str) -> Diagnostic:
     return error("broken-plugin", f"{one} {why}", help=help_)
-
-
-# Arm's length -----------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def guarded(one: Installed, doing: str, seconds: float | None = WORKING, span: Span | None = None) -> Iterator[None]:
-    """Inside of it, a plugin does what it is asked for.
-
-    What it prints to the standard output goes to the standard error, with a word on whose it is. Raises BitspecError
-    at `span` for whatever it raises, and when it takes longer than `seconds`, if that is given (seen in the main thread
-    only).
-    """
-    if one.is_own:
-        yield
-        return
-    printed = _Printed(one)
-    try:
-        with contextlib.redirect_stdout(printed), _limited(seconds):
-            yield
-    except (BitspecError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except _TooLong:
-        message = f"{one} took more than {seconds:g} seconds to {doing}, and was stopped"
-        raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from None
-    except Refusal as refusal:
-        raise BitspecError(error("refused", f"{one}: {refusal}", span, help=refusal.help)) from None
-    except BaseException as problem:
-        message = f"{one} failed to {doing}: {_said(problem)}"
-        raise BitspecError(error("broken-plugin", message, span, help=_tell(one))) from problem
-    finally:
-        printed.finish()
-
-
-def _tell(one: Installed) -> str:
-    return f"tell its authors, or do without it: `pip uninstall {one.package}`"
-
-
-def _said(problem: BaseException) -> str:
-    """An exception in one line, with the place where it was raised."""
-    try:
-        said = " ".join(str(problem).split())[:300]
-    except Exception:  # a plugin's own exceptions may fail to say what they are
-        said = ""
-    where = traceback.extract_tb(problem.__traceback__)
-    place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
-    return f"{type(problem).__name__}{f': {said}' if said else ''}{place}"
-
-
-class _TooLong(BaseException):
-    """Raised in the midst of what takes too long; no `except Exception` of a plugin's holds it up."""
-
-
-@contextlib.contextmanager
-def _limited(seconds: float | None) -> Iterator[None]:
-    can_ring = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if seconds is None or not can_ring:
-        yield
-        return
-
-    def ring(_number: int, _frame: object) -> None:
-        raise _TooLong
-
-    before = signal.signal(signal.SIGALRM, ring)
-    # It rings again and again, for what takes the first one for an error of its own and goes on.
-    outer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, *outer)
-
-
-#: Of whom it was said that they print to the standard output.
-_TOLD: Final[set[Installed]] = set()
-
-
-class _Printed(io.TextIOBase):
-    """Takes what a plugin prints to the standard output to the standard error, and says once whose it is."""
-
-    def __init__(self, one: Installed) -> None:
-        self._one = one
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        """Print a text, line by line."""
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            self._print(line)
-        return len(text)
-
-    def writable(self) -> bool:
-        """It is to be written to."""
-        return True
-
-    def finish(self) -> None:
-        """Print what is left; it may be written to again."""
-        if self._line:
-            self._print(self._line)
-        self._line = ""
-
-    def _print(self, line: str) -> None:
-        if self._one not in _TOLD:
-            sys.stderr.write(f"warning: {self._one} prints to the standard output, which is for results; it says:\n")
-        _TOLD.add(self._one)
-        sys.stderr.write(f"  {line}\n")

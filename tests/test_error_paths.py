@@ -51,7 +51,7 @@ FILLED_IN = {
         "test_registry.py",
         "`first` needs `way`: which way it goes",
     ),
-    ("registry.py:guarded", "refused"): ("test_registry.py", "the rule `first` of some-rules 1.0: not on a Tuesday"),
+    ("guard.py:guarded", "refused"): ("test_registry.py", "the rule `first` of some-rules 1.0: not on a Tuesday"),
     ("parameters/complaints.py:Complaints.lacking", "matches-nothing"): (
         "parameters/test_complaints.py",
         "gpt2 has no gammas; it has biases and matrices",

@@ -1,9 +1,8 @@
-"""Plugins as they are installed: found by name, checked, and kept at arm's length."""
+"""Plugins as they are installed: found by name, looked at, and used in specs."""
 
 from __future__ import annotations
 
 import textwrap
-import threading
 from typing import Any
 
 import numpy as np
@@ -329,65 +328,3 @@ def test_what_a_ranking_does_wrong_is_told_at_its_place(site: Site, body: str, s
     assert said in found.message
     assert found.span is not None
     assert found.span.location.endswith(":1:30")
-
-
-# Arm's length -----------------------------------------------------------------------------------------------
-
-
-def test_what_it_prints_goes_to_the_other_output(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.install("loud", {RULES: {"first": "PLUGIN"}}, "print('hello')\nprint('there', end='')\n" + GOOD)
-    registry.find(plugins.Rule, "first")
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == (
-        "warning: the rule `first` of loud 1.0 prints to the standard output, which is for results; it says:\n"
-        "  hello\n"
-        "  there\n"
-    )
-
-
-def test_what_hangs_is_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "LOADING", 0.2)
-    site.install(
-        "slow",
-        {RULES: {"first": "PLUGIN"}},
-        "while True:\n    try:\n        pass\n    except Exception:\n        pass\n",
-    )
-    assert "took more than 0.2 seconds to be imported, and was stopped" in fault().message
-
-
-def test_beside_the_main_thread_nothing_is_timed(site: Site) -> None:
-    site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
-    found: list[plugins.Rule] = []
-    thread = threading.Thread(target=lambda: found.append(registry.find(plugins.Rule, "first")))
-    thread.start()
-    thread.join()
-    assert [one.version for one in found] == ["3"]
-
-
-def test_ctrl_c_stays_ctrl_c(site: Site) -> None:
-    site.install("good-rules", {RULES: {"first": "PLUGIN"}}, GOOD)
-    with pytest.raises(KeyboardInterrupt), registry.guarded(registry.of_package("rule", "first"), "work"):
-        raise KeyboardInterrupt
-
-
-def test_a_runner_of_a_plugin_that_fails_is_named(site: Site) -> None:
-    from bitspec.runners.plugged import runner
-
-    code = (
-        "from bitspec.plugins import *\n\nclass Odd:\n    def device(self, work):\n        raise OSError('no device')\n"
-        "    def run(self, work, packs, stop):\n        yield 1\n        raise OSError('broke')\n\n"
-        "PLUGIN = Runner(surface=1, summary='x', version='1', make=Odd)\n"
-    )
-    site.install("odd-runner", {"bitspec.runners": {"odd": "PLUGIN"}}, code)
-    made = runner("odd", {})
-    with pytest.raises(
-        BitspecError, match=r"the runner `odd` of odd-runner 1\.0 failed to name its device: OSError: no device"
-    ):
-        made.device(None)  # type: ignore[arg-type]
-    events = made.run(None, None)  # type: ignore[arg-type]
-    assert next(events) == 1  # type: ignore[comparison-overlap]
-    with pytest.raises(BitspecError, match="failed to train: OSError: broke"):
-        next(events)
-    with pytest.raises(BitspecError, match="there is no runner called `od`"):
-        runner("od", {})

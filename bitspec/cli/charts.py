@@ -40,7 +40,8 @@ def chart_command(name: str, options: Callable[[Any], Any]) -> click.Command:
 
 @uncollected
 def _draw(chart: Any, one: Any, *, store: Path, output: Path | None, **asked: tuple[str, ...]) -> int:
-    from bitspec import plugins, registry
+    from bitspec import plugins
+    from bitspec.guard import guarded
     from bitspec.query.answer import ask
     from bitspec.report.charts.output import check_form, save
 
@@ -49,7 +50,7 @@ def _draw(chart: Any, one: Any, *, store: Path, output: Path | None, **asked: tu
     found = _narrowed(ask(chart.query, store), one.name, asked)
     rows = plugins.Answer(tuple(column.heading for column in found.columns), tuple(found.rows), found.notes)
     if output is not None:
-        with registry.guarded(one, "draw"):
+        with guarded(one, "draw"):
             drawn = chart.draw(rows)
             drawn.to_dict(validate=False)  # what is no chart of Altair's is the plugin's mistake
         save(drawn, output, one.name)
@@ -59,7 +60,7 @@ def _draw(chart: Any, one: Any, *, store: Path, output: Path | None, **asked: tu
         write("table", found)
         return 0
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
-    with registry.guarded(one, "draw"):
+    with guarded(one, "draw"):
         text = str(chart.text(rows, width))
     click.echo(text.rstrip("\n"))
     for note in found.notes:
@@ -71,7 +72,8 @@ def _narrowed(found: Answer, name: str, asked: dict[str, tuple[str, ...]]) -> An
     """The rows of an answer that were asked for. Raises BitspecError where it does not tell, or there are none."""
     from dataclasses import replace
 
-    from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
+    from bitspec.diagnostics import BitspecError, error
+    from bitspec.names import known_task, one_called
 
     columns = [column.heading for column in found.columns]
     rows: Sequence[tuple[Any, ...]] = found.rows
@@ -83,15 +85,10 @@ def _narrowed(found: Answer, name: str, asked: dict[str, tuple[str, ...]]) -> An
             message = f"the chart `{name}` does not tell one {column} from another, so it cannot be narrowed to one"
             raise BitspecError(error("cannot-narrow", message, help="leave the option out"))
         place = columns.index(column)
-        known = {str(row[place]) for row in found.rows}
-        for value in wanted:
-            if not any(_is_called(one, value) for one in known):
-                hint = did_you_mean(value, known) or f"there are {listed(sorted(known)[:9], 'and')}"
-                message = f"there is no {column} called `{value}` in what the chart shows"
-                raise BitspecError(error("unknown-name", message, help=hint))
-        rows = [row for row in rows if any(_is_called(str(row[place]), value) for value in wanted)]
+        known, where = sorted({str(row[place]) for row in found.rows}), "in what the chart shows"
+        if column == "task":
+            meant = {known_task(value, known, where) for value in wanted}
+        else:
+            meant = {one_called(value, known, column, where) for value in wanted}
+        rows = [row for row in rows if str(row[place]) in meant]
     return replace(found, rows=rows)
-
-
-def _is_called(name: str, asked: str) -> bool:
-    return asked in {name, name.rpartition("/")[2]}

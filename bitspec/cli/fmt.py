@@ -60,11 +60,11 @@ def _written(path: Path) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    from bitspec.cli.whole import replace
     from bitspec.diagnostics import BitspecError, error
+    from bitspec.whole import replace
 
     try:
-        replace(path, text)
+        replace(path, text.encode())
     except OSError as problem:
         message = f"`{path}` cannot be written: {problem.strerror or problem}"
         raise BitspecError(error("unwritable-file", message, help="`bitspec fmt --diff` writes nothing")) from None

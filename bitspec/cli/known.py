@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bitspec.api import Shown
-    from bitspec.ir.canonical import Canonical
     from bitspec.ir.study import Study
     from bitspec.parameters.summary import StrategySummary
     from bitspec.store.store import Store
@@ -18,35 +16,26 @@ def with_picked(shown: Shown, study: Study, store: Store) -> Shown:
 
     Of each such strategy those of one trial: the first task's, with the lowest seed.
     """
-    from bitspec.ir.trials import canonical_for
-
-    texts = {task.name: canonical_for(study, task) for task in study.tasks}
-    models = [
-        summary.model_copy(
-            update={
-                "strategies": tuple(
-                    _known(strategy, summary.model, study, texts, store) if strategy.needs_weights else strategy
-                    for strategy in summary.strategies
-                )
-            }
-        )
-        for summary in shown.models
-    ]
-    return shown.model_copy(update={"models": tuple(models)})
-
-
-def _known(
-    strategy: StrategySummary, model: str, study: Study, texts: Mapping[str, Canonical], store: Store
-) -> StrategySummary:
     from bitspec.diagnostics import BitspecError
+    from bitspec.ir.trials import canonical_for
     from bitspec.parameters.summary import Cell
 
-    for task, canonical in texts.items():
+    tasks = {task.name: canonical_for(study, task) for task in study.tasks}
+    revisions = {model.source: model.revision for model in study.models}
+
+    def known(strategy: StrategySummary, model: str) -> StrategySummary:
+        texts = {task: canonical.text(study.selections[strategy.name]) for task, canonical in tasks.items()}
         try:
-            found = store.picked(model, task, canonical.text(study.selections[strategy.name]))
+            found = store.picked(model, revisions.get(model), texts)
         except BitspecError:  # a store that cannot be read says nothing of the spec
+            found = None
+        if found is None:
             return strategy
-        if found is not None:
-            cells = tuple(Cell(role=role, layer=layer, entries=entries) for role, layer, entries in found.entries)
-            return strategy.model_copy(update={"cells": cells, "trained_as": f"{task}, seed {found.seed}"})
-    return strategy
+        cells = tuple(Cell(role=role, layer=layer, entries=entries) for role, layer, entries in found.entries)
+        return strategy.model_copy(update={"cells": cells, "trained_as": f"{found.task}, seed {found.seed}"})
+
+    models = []
+    for summary in shown.models:
+        strategies = (known(one, summary.model) if one.needs_weights else one for one in summary.strategies)
+        models.append(summary.model_copy(update={"strategies": tuple(strategies)}))
+    return shown.model_copy(update={"models": tuple(models)})

@@ -30,12 +30,12 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
     Roles and layers are the model's own: its config is read, not its weights.
     """
     from bitspec.cli.progress import building
-    from bitspec.cli.whole import replace
     from bitspec.diagnostics import BitspecError, Source, error, raise_errors
     from bitspec.language.load import analyse
     from bitspec.language.scaffold import leave_one_out
     from bitspec.parameters.cache import catalogue
     from bitspec.vocabulary import ROLES
+    from bitspec.whole import replace
 
     if output is not None and output.exists() and not force:
         hint = "choose another name, or write over it with `--force`"
@@ -72,7 +72,7 @@ def command(model: str, task: str, name: str | None, output: Path | None, force:
         return 0
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        replace(output, text)
+        replace(output, text.encode())
     except OSError as problem:
         message = f"`{output}` cannot be written: {problem.strerror or problem}"
         raise BitspecError(error("unwritable-file", message, help="choose another place with `-o`")) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bitspec.cli.answers import format_option, write
+from bitspec.cli.output import print_diagnostics
 
 
 @click.command("plugins", epilog="Example: bitspec plugins --format json")
@@ -30,6 +31,5 @@ def command(form: str) -> int:
                 about = f"broken: {wrong.message.removeprefix(f'{one} ')}" if wrong else registry.summary(one)
                 rows.append((kind, name, one.package, one.package_version, about))
     write(form, Answer(texts("kind", "name", "package", "version", "what it is"), rows))
-    for wrong in broken:
-        click.echo(wrong.render(), err=True)
+    print_diagnostics(broken)
     return 1 if broken else 0

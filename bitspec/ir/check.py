@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
+from itertools import islice
 from math import prod
 from typing import TypeVar
 
@@ -21,9 +23,10 @@ from bitspec.diagnostics import (
     warning,
 )
 from bitspec.ir.canonical import Canonical
-from bitspec.ir.cascade import check_task_name, check_train
+from bitspec.ir.cascade import check_task_name, check_train, given, resolve
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, Top, children, walk
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task, followed
+from bitspec.ir.trials import canonical_for, training_text
 from bitspec.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
 
 #: Strategies that select by each other's changes, one after the other.
@@ -69,7 +72,8 @@ def check(
     if clean and not found:
         found += _check_completeness(study)
     if clean and not found:
-        found += _warn(study, frozenset(own_groups) if own_groups is not None else None)
+        own = frozenset(own_groups) if own_groups is not None else None
+        found += islice(_warn(study, own), MAX_DIAGNOSTICS)
     return found[:MAX_DIAGNOSTICS]
 
 
@@ -353,21 +357,46 @@ def _warn(study: Study, own_groups: frozenset[str] | None) -> Iterator[Diagnosti
             if group.name not in used and (own_groups is None or group.name in own_groups):
                 hint = "take it away, or use it in a strategy"
                 yield warning("unused-group", f"no strategy uses the group `{group.name}`", group.span, help=hint)
-    canonical = Canonical(study.selections)
-    yield from same_selection(study.strategies, lambda strategy: canonical.text(strategy.selection))
+    yield from same_selection(_alike(study), _trained_as(study))
 
 
 def same_selection(
     strategies: Iterable[Strategy],
-    identity: Callable[[Strategy], str],
+    identity: Callable[[Strategy], Hashable],
     how: str = "select the same by definition",
     hint: str = "their trials are trained once and shown under both names; if that is not meant, change one",
 ) -> Iterator[Diagnostic]:
     """A warning for each strategy that has the identity of one before it."""
-    first: dict[str, Strategy] = {}
+    first: dict[Hashable, Strategy] = {}
     for strategy in strategies:
         other = first.setdefault(identity(strategy), strategy)
         if other is not strategy:
             message = f"`{strategy.name}` and `{other.name}` {how}: they are one strategy with two names"
             notes = [Note(f"`{other.name}` is here", other.span)]
             yield warning("same-selection", message, strategy.span, help=hint, notes=notes)
+
+
+def _alike(study: Study) -> list[Strategy]:
+    """The strategies whose selection is another one's, too, by definition."""
+    canonical = Canonical(study.selections)
+    texts = [canonical.text(strategy.selection) for strategy in study.strategies]
+    counts = Counter(texts)
+    return [strategy for strategy, text in zip(study.strategies, texts, strict=True) if counts[text] > 1]
+
+
+def _trained_as(study: Study) -> Callable[[Strategy], Hashable]:
+    """Gives what two strategies have in common whose trials are the same: the selection, and on each task the training.
+
+    A selection that ranks by the changes of another strategy has the training of that one in it.
+    """
+    blocks, canonical = given(study), Canonical(study.selections)
+    texts = {task.name: canonical_for(study, task) for task in study.tasks}
+
+    def identity(strategy: Strategy) -> Hashable:
+        on_tasks = (
+            (training_text(resolve(study, strategy.name, task, blocks)), texts[task].text(strategy.selection))
+            for task in texts
+        )
+        return canonical.text(strategy.selection), *on_tasks
+
+    return identity

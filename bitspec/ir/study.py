@@ -9,6 +9,7 @@ from pydantic import Field
 
 from bitspec.ir.base import Node
 from bitspec.ir.selection import PercentValue, Selection, Top, follows, walk
+from bitspec.names import short
 
 
 class Name(Node):
@@ -169,8 +170,8 @@ class Study(Node):
     @cached_property
     def _tasks_by_name(self) -> dict[str, str]:
         # `rte` finds `builtin/rte` too, unless both are in the study.
-        short = {task.name.rpartition("/")[2]: task.name for task in reversed(self.tasks)}
-        return short | {task.name: task.name for task in self.tasks}
+        shortened = {short(task.name): task.name for task in reversed(self.tasks)}
+        return shortened | {task.name: task.name for task in self.tasks}
 
     def task_called(self, name: str) -> str | None:
         """The full name of the task that a name stands for: `rte` finds `builtin/rte` too. None if there is none."""

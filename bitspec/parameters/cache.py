@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.models import read_config
 from bitspec.parameters.roles import digest
 from bitspec.parameters.structure import build, structural
+from bitspec.whole import replace
 
 #: Raised by one when catalogues change in a way that the rest of the key does not show.
 FORMAT: Final = 1
@@ -82,14 +82,6 @@ def _load(path: Path) -> Catalogue | None:
 
 def write(path: Path, content: str) -> None:
     """Write a file of the cache, its folders included; if that cannot be done, it is left undone."""
-    # Written beside its place and moved there, so that no reader ever sees half of it.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:16]}-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.encode("utf-8"))
-            Path(name).replace(path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace(path, content.encode())

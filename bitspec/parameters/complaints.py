@@ -156,6 +156,21 @@ class Complaints:
         hint = "draw lines of the whole matrices, and combine what was drawn afterwards"
         return error("not-lines", message, node.of.span, help=hint)
 
+    def untrained(self, node: Top, strategy: str, trained: int, available: int, amount: int) -> Diagnostic:
+        """A ranking by what a strategy changed, of entries that it does not train."""
+        whole = quoted(node.of)
+        if not trained:
+            message = f"`{strategy}` trains nothing of {whole}: without a change to rank, the first by name are taken"
+        else:
+            message = f"`{strategy}` trains only {trained:,} of the {_entries(available)} of {whole}"
+            message += (
+                ": those that it does not train count as changed least"
+                if node.lowest
+                else f", and {amount:,} are to be taken: the others are the first by name"
+            )
+        hint = f"rank entries that `{strategy}` trains; `&` keeps what is in both"
+        return warning("nothing-to-rank", message, node.by.span, help=hint)
+
     def misdrawn(
         self, node: Draw, who: str, taken: object, pool: Selected, amount: int, *, is_exact: bool
     ) -> Diagnostic | None:

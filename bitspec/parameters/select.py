@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bitspec import plugins, registry
 from bitspec.diagnostics import MAX_DIAGNOSTICS, BitspecError, Diagnostic
+from bitspec.guard import guarded
 from bitspec.ir.masks import Selected, Shape, Whole
 from bitspec.ir.selection import (
     Amount,
@@ -224,7 +225,7 @@ class Selector:
             randomness=Randomness(self.seed if node.seed is None else node.seed, self._canonical(node)),
             catalogue=self._catalogue,
         )
-        with registry.guarded(one, "select", span=node.span):
+        with guarded(one, "select", span=node.span):
             taken = rule.take(drawing)
         if not one.is_own:
             wrong = self._complaints.misdrawn(node, str(one), taken, pool, amount, is_exact=rule.is_exact)
@@ -245,7 +246,7 @@ class Selector:
         def scored(name: str) -> npt.NDArray[np.floating]:
             seen = {need: values(name) for need, values in sources.items()}
             evidence = plugins.Evidence(parameter=self._catalogue[name], arguments=arguments, **seen)
-            with registry.guarded(one, "rank", span=node.by.span):
+            with guarded(one, "rank", span=node.by.span):
                 found = ranking.score(evidence)
             if not one.is_own:
                 wrong = self._complaints.misranked(node, str(one), found, pool.shapes[name])
@@ -318,7 +319,16 @@ class Selector:
             raise BitspecError(self._complaints.amount_zero(node, high))
         if low > most:
             raise BitspecError(self._complaints.amount_too_large(node, low, most))
+        if isinstance(node, Top) and node.by.strategy is not None:
+            self._check_followed(node, node.by.strategy, pool, min(high, most))
         return low, min(high, most), pool
+
+    def _check_followed(self, node: Top, strategy: str, pool: Selected, amount: int) -> None:
+        # What it does not train does not change: among those, nothing is ranked.
+        *_, reach = self._bounded(self._named[strategy])
+        trained = intersection(pool, reach).count
+        if trained < (pool.count if node.lowest else amount):
+            self._warn(self._complaints.untrained(node, strategy, trained, pool.count, amount))
 
     def _amount_bounds(self, amount: Amount) -> tuple[int, int]:
         amount = sized(amount, self._named)

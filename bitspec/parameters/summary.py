@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 
 from bitspec import plugins, registry
 from bitspec.diagnostics import MAX_DIAGNOSTICS, BitspecError, Diagnostic, error, is_error, unique
@@ -160,7 +161,8 @@ def summarise(
         distinct = {report.text: report for report in reversed(right) if report.digest}
         digests = {report.strategy.name: report.digest for report in distinct.values()}
         strategies_left = [strategy for strategy in chosen if strategy.name in digests]
-        found += same_selection(strategies_left, lambda strategy: digests[strategy.name], *_SAME_ENTRIES)
+        same = same_selection(strategies_left, lambda strategy: digests[strategy.name], *_SAME_ENTRIES)
+        found += islice(same, MAX_DIAGNOSTICS)
     summary = Summary(
         model=catalogue.model,
         architecture=catalogue.architecture,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bitspec.diagnostics import Span
+from bitspec.names import task_called
 from bitspec.query.functions import Kind
 from bitspec.query.pieces import Asked, Piece, Scope
 from bitspec.query.syntax import Compares, Expression, IsIn, Matches, Name, Negative, Number, Range, Text, quoted
@@ -62,17 +63,10 @@ def _literal(expressions: Expressions, node: Expression, beside: Expression, kin
         return Piece(f"CAST({expressions.parameter(value)} AS TIMESTAMP)", Kind.TIME)
     column = expressions.relation.find(beside.name) if isinstance(beside, Name) else None
     if column == "task":
-        value = _task(expressions, value)
+        value = task_called(value, expressions.known.tasks) or value
     if column is not None:
         expressions.asked.append(Asked(column, value, Span(expressions.source, *node.at)))
     return Piece(expressions.parameter(value), Kind.TEXT)
-
-
-def _task(expressions: Expressions, name: str) -> str:
-    tasks = expressions.known.tasks
-    if name in tasks:
-        return name
-    return next((task for task in tasks if task.rpartition("/")[2] == name), name)
 
 
 def matches(expressions: Expressions, node: Matches, scope: Scope) -> Piece:

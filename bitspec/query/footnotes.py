@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bitspec.diagnostics import BitspecError, Source, did_you_mean, listed
+from bitspec.names import short
 from bitspec.query.compile import Condition, condition_of
 from bitspec.query.pieces import Asked, Known
 from bitspec.query.reader import LATEST, Reader
@@ -120,10 +121,9 @@ def _unknown_values(reader: Reader, asking: Asking) -> list[str]:
     for one in dict.fromkeys(asking.asked):
         values = reader.values(asking.relation, one.column)
         if one.value not in values:
-            # A task may be called by the end of its name.
-            short = {value.rpartition("/")[2] for value in values} if one.column == "task" else set()
+            shortened = set(map(short, values)) if one.column == "task" else set()
             few = sorted(values) if len(values) <= _FEW else []
-            hint = did_you_mean(one.value, values | short) or (f"there are {listed(few, 'and')}" if few else "")
+            hint = did_you_mean(one.value, values | shortened) or (f"there are {listed(few, 'and')}" if few else "")
             notes.append(f"no {one.column} is called `{one.value}`{f'; {hint}' if hint else ''}")
     return notes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,8 @@ from types import NoneType
 from typing import Any, Final, TypeAlias, TypeVar
 from unicodedata import category
 
-from bitspec.diagnostics import BitspecError, Source, did_you_mean, error, listed
+from bitspec.diagnostics import BitspecError, Source, error, listed
+from bitspec.names import known_strategy, known_task, one_called
 from bitspec.query.connection import connect
 from bitspec.query.running import fetch
 from bitspec.store.views import VIEWS
@@ -30,9 +31,6 @@ _CONTROL: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 #: Types in which there is nothing to read.
 _NUMBERS: Final = frozenset({int, float, bool, datetime, NoneType})
-
-#: Names that a message lists.
-_LISTED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def choose(ask: Ask, choice: Choice) -> Chosen:
         hint = "train a study with `bitspec run SPEC`, or say where its results are with `--store`"
         raise BitspecError(error("nothing-finished", "the store has no study yet", help=hint))
     known = list(dict.fromkeys(run[0] for run in runs))
-    study = known[0] if choice.study is None else _one(choice.study, known, "study", "in the store")
+    study = known[0] if choice.study is None else one_called(choice.study, known, "study", "in the store")
     _, title, spec, model_order, task_order = next(run for run in runs if run[0] == study)
     rows = ask(_CELLS, (study,))
     cells = sorted(
@@ -111,9 +109,10 @@ def choose(ask: Ask, choice: Choice) -> Chosen:
         ),
     )
     where = f"in the study `{study}`"
-    models = {_one(name, (one.model for one in cells), "model", where) for name in choice.models}
-    tasks = {_task(name, (one.task for one in cells), where) for name in choice.tasks}
-    strategies = {_strategy(name, cells, where) for name in choice.strategies}
+    models = {one_called(name, (one.model for one in cells), "model", where) for name in choice.models}
+    tasks = {known_task(name, (one.task for one in cells), where) for name in choice.tasks}
+    titled = [(one.strategy, one.title) for one in cells]
+    strategies = {known_strategy(name, titled, where) for name in choice.strategies}
     chosen = tuple(
         one
         for one in cells
@@ -167,31 +166,3 @@ def printable(value: Any) -> Any:
 def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
     # The latest run may have been narrowed: what it did not cover comes after.
     return (order.index(name) if name in order else len(order), name)
-
-
-def _one(name: str, known: Iterable[str], what: str, where: str) -> str:
-    names = list(dict.fromkeys(known))
-    if name in names:
-        return name
-    few = f"there are {listed(names, 'and')}" if len(names) > 1 else f"there is only {listed(names)}"
-    hint = did_you_mean(name, names) or (few if len(names) <= _LISTED else f"there are {len(names):,} of them")
-    raise BitspecError(error("unknown-name", f"there is no {what} called `{name}` {where}", help=hint))
-
-
-def _task(name: str, known: Iterable[str], where: str) -> str:
-    # `rte` finds `builtin/rte` too, unless both are there.
-    names = list(dict.fromkeys(known))
-    short = {task.rpartition("/")[2]: task for task in reversed(names)}
-    return name if name in names else short.get(name) or _one(name, names, "task", where)
-
-
-def _strategy(name: str, cells: Sequence[Cells], where: str) -> str:
-    # By its name, or as reports call it.
-    titles = {one.strategy: one.title for one in cells}
-    titled = [strategy for strategy, title in titles.items() if title == name]
-    if name in titles or not titled:
-        return _one(name, titles, "strategy", where)
-    if len(titled) > 1:
-        message = f"`{name}` is the title of {listed(titled, 'and')} {where}"
-        raise BitspecError(error("ambiguous-name", message, help="give the name of one of them"))
-    return titled[0]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, error, is_error
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from bitspec.training.model import Prepared
     from bitspec.training.saving import Saver
 
+#: Bytes of the gradients that are kept for when trials rank by them again (1 GB).
+MOST_SEEN: Final = 2**30
+
 
 @dataclass(frozen=True)
 class _Ready:
@@ -62,7 +65,7 @@ class Bench:
         self._suppositions = suppositions(work.study, work.base, catalogue_of=self.inputs.catalogue)
         self._prepared = lru_cache(1)(self._prepare)
         self._encoded = lru_cache(4)(self._encode)
-        self._last_gradients: tuple[object, dict[str, Any]] | None = None
+        self._gradients_seen: dict[object, dict[str, Any]] = {}
 
     def run(self, pack: Pack, stop: Stop = never) -> Iterator[Event]:
         """Train the trials of a pack together, and tell their events.
@@ -251,11 +254,13 @@ class Bench:
         training, *_ = self._splits(planned)
         head, size = self._head(trial.task), trial.settings.batch_size
         asked = (trial.model, head, trial.seed, size, trial.settings.max_length, need, examples, names)
-        if self._last_gradients is None or self._last_gradients[0] != asked:
+        seen = self._gradients_seen
+        if asked not in seen:
             before = Before(self._model(planned), training, head, trial.seed, size)
-            found = (before.gradient if need == "gradient" else before.fisher)(names, examples)
-            self._last_gradients = asked, found
-        return self._last_gradients[1]
+            seen[asked] = (before.gradient if need == "gradient" else before.fisher)(names, examples)
+            while len(seen) > 1 and sum(array.nbytes for one in seen.values() for array in one.values()) > MOST_SEEN:
+                del seen[next(iter(seen))]
+        return seen[asked]
 
     def _encode(self, model: Model, task: Task, max_length: int) -> tuple[Encoded, ...]:
         """The training set and the validation sets in the model's tokens."""

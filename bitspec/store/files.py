@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import time
@@ -13,8 +12,7 @@ from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
-#: What half-written files begin with.
-UNFINISHED: Final = ".unfinished-"
+from bitspec.whole import UNFINISHED, sync
 
 #: What safetensors calls a file while it writes it.
 _UNDER_ANOTHER_NAME: Final = ".tmp*"
@@ -106,9 +104,5 @@ def checkpoint_keys(path: Path) -> tuple[str, ...]:
 
 def keep(path: Path) -> None:
     """Have the disk keep a file, or the names in a folder; not every system can say so of a folder."""
-    with suppress(OSError, AttributeError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError):
+        sync(path)

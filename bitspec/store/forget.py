@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
 import duckdb
 
-from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
+from bitspec.diagnostics import BitspecError, error
+from bitspec.names import known_strategy, known_task, one_called
 from bitspec.store.files import checkpoint_keys, checkpoints, values_files
 from bitspec.store.lookups import NAMED, check_beginning, check_unique
 from bitspec.store.maintenance import keys_of
 from bitspec.store.rules import OF_TRIALS
 from bitspec.store.store import Store
-
-#: Names that a message lists.
-_LISTED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -129,17 +126,17 @@ def _of_cells(connection: duckdb.DuckDBPyConnection, asked: Chosen) -> list[Tria
     if not studies:
         hint = "train a study with `bitspec run SPEC`, or say where its results are with `--store`"
         raise BitspecError(error("nothing-finished", "the store has no study yet", help=hint))
-    study = studies[0] if asked.study is None else _one(asked.study, studies, "study", "in the store")
+    study = studies[0] if asked.study is None else one_called(asked.study, studies, "study", "in the store")
     cells = connection.execute(
         "SELECT DISTINCT key, strategy, task, seed, study, model, title, position FROM base.cells "
         "WHERE current AND study = ? ORDER BY position, strategy, task, model, seed",
         [study],
     ).fetchall()
     where = f"in the study `{study}`"
-    strategies = {_titled(name, [(cell[1], cell[6]) for cell in cells], where) for name in asked.strategies}
-    tasks = {_task(name, [cell[2] for cell in cells], where) for name in asked.tasks}
-    models = {_one(name, [cell[5] for cell in cells], "model", where) for name in asked.models}
-    seeds = {_one(str(seed), [str(cell[3]) for cell in cells], "seed", where) for seed in asked.seeds}
+    strategies = {known_strategy(name, [(cell[1], cell[6]) for cell in cells], where) for name in asked.strategies}
+    tasks = {known_task(name, [cell[2] for cell in cells], where) for name in asked.tasks}
+    models = {one_called(name, [cell[5] for cell in cells], "model", where) for name in asked.models}
+    seeds = {one_called(str(seed), [str(cell[3]) for cell in cells], "seed", where) for seed in asked.seeds}
     trained = keys_of(connection, "base.trials")
     return [
         Trial(key, strategy, task, seed, study)
@@ -150,30 +147,3 @@ def _of_cells(connection: duckdb.DuckDBPyConnection, asked: Chosen) -> list[Tria
         and (not models or model in models)
         and (not seeds or str(seed) in seeds)
     ]
-
-
-def _one(name: str, known: Iterable[str], what: str, where: str) -> str:
-    names = list(dict.fromkeys(known))
-    if name in names:
-        return name
-    few = f"there are {listed(names, 'and')}" if len(names) > 1 else f"there is only {listed(names)}"
-    hint = did_you_mean(name, names) or (few if len(names) <= _LISTED else f"there are {len(names):,} of them")
-    raise BitspecError(error("unknown-name", f"there is no {what} called `{name}` {where}", help=hint))
-
-
-def _task(name: str, known: Sequence[str], where: str) -> str:
-    # `rte` finds `builtin/rte` too, unless both are there.
-    short = {task.rpartition("/")[2]: task for task in reversed(known)}
-    return name if name in known else short.get(name) or _one(name, known, "task", where)
-
-
-def _titled(name: str, known: Sequence[tuple[str, str]], where: str) -> str:
-    # By its name, or as reports call it.
-    titled = sorted({strategy for strategy, title in known if title == name})
-    names = [strategy for strategy, _ in known]
-    if name in names or not titled:
-        return _one(name, names, "strategy", where)
-    if len(titled) > 1:
-        message = f"`{name}` is the title of {listed(titled, 'and')} {where}"
-        raise BitspecError(error("ambiguous-name", message, help="give the name of one of them"))
-    return titled[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal
@@ -208,20 +208,24 @@ class Picked:
     entries: tuple[tuple[str | None, int | None, int], ...]
 
 
-def picked(connection: duckdb.DuckDBPyConnection, model: str, task: str, selection: str) -> Picked | None:
-    """What a selection, by its canonical text, came to on a model and a task: in the trial with the lowest seed.
+def picked(
+    connection: duckdb.DuckDBPyConnection, model: str, revision: str | None, texts: Mapping[str, str]
+) -> Picked | None:
+    """What a selection came to in a finished trial of a model: on the first task, with the lowest seed.
 
-    None if no such trial is finished.
+    `texts` are the selection's canonical texts by task. None if no such trial is finished.
     """
+    tasks = list(texts)
     found = connection.execute(
-        """SELECT key, seed FROM base.trials
-        WHERE status = 'finished' AND model_source = $1 AND task = $2 AND selection = $3
-        ORDER BY seed, finished DESC LIMIT 1""",
-        [model, task, selection],
+        """SELECT key, task, seed FROM base.trials
+        WHERE status = 'finished' AND model_source = $1 AND model_revision IS NOT DISTINCT FROM $2
+        AND list_extract($4::VARCHAR[], list_position($3::VARCHAR[], task)) = selection
+        ORDER BY list_position($3::VARCHAR[], task), seed, finished DESC LIMIT 1""",
+        [model, revision, tasks, list(texts.values())],
     ).fetchone()
     if found is None:
         return None
-    key, seed = found
+    key, task, seed = found
     rows = connection.execute(
         "SELECT role, layer, sum(trained)::BIGINT FROM base.changes WHERE key = $1 GROUP BY role, layer", [key]
     ).fetchall()

@@ -20,7 +20,6 @@ from bitspec.diagnostics import BitspecError, error
 from bitspec.store.connection import STORAGE_VERSION, attach, identity
 from bitspec.store.files import (
     CHECKPOINTS,
-    UNFINISHED,
     VALUES,
     checkpoint_keys,
     checkpoints,
@@ -30,6 +29,7 @@ from bitspec.store.files import (
     values_files,
 )
 from bitspec.store.store import Store
+from bitspec.whole import UNFINISHED
 
 #: How often a compaction begins anew where a writer was killed, or another database is there, before it gives up.
 _ATTEMPTS: Final = 5

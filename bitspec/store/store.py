@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -26,12 +26,13 @@ from bitspec.ir.values import TrainedValues
 from bitspec.store import leases, lookups, records, schema
 from bitspec.store.complaints import journal, unusable
 from bitspec.store.connection import ENGINE, PATIENCE
-from bitspec.store.files import UNFINISHED, keep, sweep
+from bitspec.store.files import keep, sweep
 from bitspec.store.leases import Claim, Holder
 from bitspec.store.lookups import Durations, StoredTrial
 from bitspec.store.provenance import provenance
 from bitspec.store.records import Command, Training
 from bitspec.store.values import read_values, write_values
+from bitspec.whole import UNFINISHED
 
 #: A trial's key, which names the file of its values.
 _KEY: Final = re.compile(r"[0-9a-f]{1,64}")
@@ -246,12 +247,12 @@ class Store:
         with self._reading() as connection:
             return lookups.find_trial(connection, key)
 
-    def picked(self, model: str, task: str, selection: str) -> lookups.Picked | None:
+    def picked(self, model: str, revision: str | None, texts: Mapping[str, str]) -> lookups.Picked | None:
         """What a selection came to in a finished trial; see `lookups.picked`. None if there is no store, too."""
         if not self._is_there():
             return None
         with self._reading() as connection:
-            return lookups.picked(connection, model, task, selection)
+            return lookups.picked(connection, model, revision, texts)
 
     def values(self, key: str) -> TrainedValues | None:
         """The values that a trial trained, by its whole key; None if they were not kept."""

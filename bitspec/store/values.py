@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from bitspec.diagnostics import BitspecError, error
 from bitspec.ir.masks import AllBut, Cols, Entries, Mask, Rows, Whole
 from bitspec.ir.values import TrainedTensor, TrainedValues
+from bitspec.whole import sync, usual_mode
 
 #: What the metadata call this form.
 FORMAT: Final = "bitspec.values/1"
@@ -59,8 +60,8 @@ def write_values(path: Path, values: TrainedValues, about: Mapping[str, str]) ->
         save_file(arrays, path, metadata)
     except SafetensorError as problem:
         raise _of_system(problem) from problem
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    path.chmod(usual_mode(path.parent))  # safetensors leaves it to nobody else, and a store may be shared
+    sync(path)
 
 
 def read_about(path: Path) -> dict[str, str]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,12 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bitspec.ir.events import Epoch
+from bitspec.whole import written
 
 #: What the metadata call this form.
 FORMAT: Final = "bitspec.checkpoint/1"
-
-#: What folders with half-written files begin with.
-UNFINISHED: Final = ".unfinished-"
 
 _Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -86,8 +82,6 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     """
     keys = [trial.key for trial in checkpoint.trials]
     path = place(folder, keys)
-    # A folder, since safetensors writes to yet another name beside the one that it is given.
-    unfinished = folder / f"{UNFINISHED}{path.stem}-{os.getpid()}"
     arrays = {"losses": checkpoint.losses}
     for number, trial in enumerate(checkpoint.trials):
         arrays |= {f"{number}.values": trial.values, f"{number}.mean": trial.mean, f"{number}.square": trial.square}
@@ -105,20 +99,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
             for trial in checkpoint.trials
         ],
     }
-    try:
-        unfinished.mkdir(parents=True, exist_ok=True)
-        file = unfinished / path.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with written(path, synced=True) as unfinished:
         try:
-            save_file(arrays, file, {"format": FORMAT, "keys": json.dumps(keys), "facts": json.dumps(facts)})
+            save_file(arrays, unfinished, {"format": FORMAT, "keys": json.dumps(keys), "facts": json.dumps(facts)})
         except SafetensorError as problem:  # it has no class of its own for a disk that is full
             raise OSError(str(problem)) from problem
-        file.chmod(0o666 & ~_umask())  # those who share a store go on with what others began
-        _sync(file)
-        file.replace(path)
-        with suppress(OSError):  # not every system can say so of a folder
-            _sync(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return path
 
 
@@ -182,17 +168,3 @@ def _readable(folder: Path) -> Iterator[Saved]:
                 yield Saved(
                     path, tuple(map(str, json.loads(metadata["keys"]))), int(facts["step"]), int(facts["epoch"])
                 )
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

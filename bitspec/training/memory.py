@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from bitspec.whole import replace
 
 #: Raised by one when the same files would be read as other examples, or have another fingerprint.
 FORMAT: Final = 1
@@ -41,17 +41,9 @@ class Memory:
         if self.folder is None or state is None:
             return
         path = self._path(self.folder, state)
-        # Written beside its place and moved there, so that no reader ever sees half of it.
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="ascii") as file:
-                    file.write(fingerprint)
-                Path(name).replace(path)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
+            replace(path, fingerprint.encode("ascii"))
 
     @staticmethod
     def _path(folder: Path, state: str) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitspec import plugins, registry
+from bitspec.guard import guarded
 
 if TYPE_CHECKING:
     import evaluate
@@ -53,7 +54,7 @@ def score_of(name: str, split: str, labels: Sequence[float], predictions: Sequen
     """
     plugin, one = registry.find(plugins.Metric, name), registry.of_package("metric", name)
     kind = np.float64 if plugin.is_regression else np.int64
-    with registry.guarded(one, "score"):
+    with guarded(one, "score"):
         found = float(plugin.compute(np.asarray(labels, kind), np.asarray(predictions, kind)))
         if not np.isfinite(found):
             raise ValueError(f"it returned {found}")

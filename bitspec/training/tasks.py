@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeAlias
 
 from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, error, listed
+from bitspec.guard import guarded
 from bitspec.ir.study import Task, TaskData
 from bitspec.training import hub
 from bitspec.training.arrow import of_arrow
@@ -231,7 +232,7 @@ class _OfPlugin:
 
     def read(self, on_fetch: OnFetch | None) -> Examples:  # noqa: ARG002 - it shows its own progress
         one = registry.of_package("task", self.task.name)
-        with registry.guarded(one, "read its examples", span=self.task.span):
+        with guarded(one, "read its examples", span=self.task.span):
             training, validation = self.plugin.read(self.data_dir)
             splits = [
                 _checked(rows, split, self.plugin) for split, rows in zip(SPLITS, (training, validation), strict=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bitspec.diagnostics import Source
 from bitspec.ir.selection import Top, deciding, follows, is_random, needs
 from bitspec.ir.study import Study, followed
 from bitspec.ir.trials import Trial, canonical_for, canonical_of, trials
-from bitspec.language.load import loads
+from bitspec.language.load import analyse, loads
 
 HEAD = 'study s model "builtin/nano" task rte, cola seeds 0, 1\n'
 SPEC = HEAD + (
@@ -165,3 +166,24 @@ def test_a_copy_has_a_key_of_its_own() -> None:
     assert (copied.key("w", "d") != before[0], copied.stage) == (True, 0)
     assert (one.key("w", "d"), one.stage) == before
     assert one == trial(SPEC, "most")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("strategy other = bias", ["`other` and `bitfit`", "`followed` and `most`"]),
+        ("strategy other = bias train for other { learning_rate = 0.02 }", []),
+        ("strategy other = bias train for other on cola { epochs = 7 }", []),
+        ("strategy other = bias train for other { epochs = 16 }", ["`other` and `bitfit`", "`followed` and `most`"]),
+    ],
+)
+def test_what_is_trained_otherwise_is_another_strategy_and_so_is_what_follows_it(more: str, said: list[str]) -> None:
+    spec = SPEC + "train { epochs = 16 }" + more + " strategy followed = topk(bias, 10, by = change(other))"
+    found = [one for one in analyse(Source("s.bspec", spec)).diagnostics if one.code == "same-selection"]
+    assert [one.message.partition(" select the same")[0] for one in found] == said
+    keys = {
+        name: [trial(spec, name, task).key("weights", "data") for task in ("rte", "cola")]
+        for name in ("bitfit", "other", "most", "followed")
+    }
+    assert (keys["bitfit"] == keys["other"]) is bool(said)  # as the warning says, they are trained once
+    assert (keys["most"] == keys["followed"]) is bool(said)

@@ -8,7 +8,9 @@ from bitspec.ir.selection import (
     Not,
     Selection,
 )
+from bitspec.language.load import loads
 from bitspec.parameters.catalogue import Catalogue
+from bitspec.parameters.summary import summarise
 from tests.parameters.handmade import (
     ALL,
     BIAS,
@@ -153,3 +155,37 @@ def warned(selection: Selection, catalogue: Catalogue = TINY) -> list[str]:
 )
 def test_warnings(selection: Selection, expected: list[str]) -> None:
     assert warned(selection) == expected
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (
+            "topk(gamma, 2, by = change(queries))",
+            "`queries` trains nothing of `gamma`: without a change to rank, the first by name are taken",
+        ),
+        (
+            "bottomk(gamma, 2, by = change(queries))",
+            "`queries` trains nothing of `gamma`: without a change to rank, the first by name are taken",
+        ),
+        (
+            "topk(bias, 9, by = change(queries))",
+            "`queries` trains only 6 of the 20 entries of `bias`, and 9 are to be taken: the others are the first by name",
+        ),
+        (
+            "bottomk(bias, 1, by = change(queries))",
+            "`queries` trains only 6 of the 20 entries of `bias`: those that it does not train count as changed least",
+        ),
+        ("topk(bias, 6, by = change(queries))", None),
+        ("bottomk(bias & queries, 6, by = change(queries))", None),
+        ("topk(all, 5, by = change(ranked)) | queries", None),
+    ],
+)
+def test_a_change_ranks_only_what_is_trained(selection: str, expected: str | None) -> None:
+    study = loads(
+        'study s model "m" task rte strategy queries = bias where role == q '
+        f"strategy ranked = topk(bias, 5) strategy x = {selection}"
+    )
+    _, found = summarise(study, TINY)
+    assert [(one.code, one.message) for one in found] == ([("nothing-to-rank", expected)] if expected else [])
+    assert [one.help for one in found] == ["rank entries that `queries` trains; `&` keeps what is in both"] * len(found)

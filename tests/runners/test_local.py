@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from bitspec.ir.events import EpochEnded, Event, Finished, Started, Stepped
 from bitspec.ir.masks import Selected
 from bitspec.runners.local import LocalRunner
 from bitspec.runners.protocol import Queue, Work
+from bitspec.training.evidence import Before
 from tests.runners.conftest import Labs
 from tests.runners.runs import HEAD, Ran, after, by_name, facts, ran, trained, weights, without_time
 from tests.training.made_glue import write_folder
@@ -299,3 +302,26 @@ def test_few_values_are_kept_and_many_where_they_are_asked_for(lab: Path, keep_v
     found = ran(spec, lab, keep_values=keep_values)
     handed = {name: found.finished(name).values is not None for name in ("none_", "some", "more")}
     assert handed == {"none_": True, "some": True, "more": keep_values}
+
+
+@pytest.mark.parametrize(("bytes_kept", "computed"), [(2**30, 2), (0, 4)])
+def test_gradients_that_several_trials_rank_by_are_computed_once(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, bytes_kept: int, computed: int
+) -> None:
+    seeds: list[int] = []
+    gradient = Before.gradient
+
+    def noted(before: Before, names: Sequence[str], examples: int) -> Any:
+        seeds.append(before.seed)
+        return gradient(before, names, examples)
+
+    monkeypatch.setattr(Before, "gradient", noted)
+    monkeypatch.setattr("bitspec.runners.bench.MOST_SEEN", bytes_kept)
+    spec = (
+        HEAD.replace("seeds 0", "seeds 0, 1")
+        + "strategy steep = topk(bias, 5, by = gradient) strategy flat = bottomk(bias, 5, by = gradient)"
+    )
+    found = ran(spec, lab)
+    assert sorted(seeds) == sorted([0, 1] * (computed // 2))
+    assert found.finished("steep", 1).values is not None
+    assert found.finished("flat", 1).result.trainable == 5

@@ -164,7 +164,7 @@ def test_a_key_of_several_trials(lab: Lab) -> None:
 
 def test_a_title_of_two_strategies(lab: Lab) -> None:
     lab.run(OTHER.replace("same   =", 'same "x" =').replace("gammas =", 'gammas "x" ='))
-    with pytest.raises(BitspecError, match="`x` is the title of `gammas` and `same`"):
+    with pytest.raises(BitspecError, match="`x` is the title of `same` and `gammas`"):
         forget(lab.store, Chosen(strategies=["x"]))
 
 

@@ -145,3 +145,10 @@ def test_a_damaged_file_is_told_of(lab: Lab, damage: str) -> None:
         lab.store.values(cell.key)
     assert found.value.diagnostics[0].code == "values-broken"
     assert "put a copy" in str(found.value)
+
+
+def test_those_who_share_a_store_may_read_them(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    write_values(tmp_path / "x", trained_values(), {})
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "x"]

@@ -112,7 +112,7 @@ def test_one_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path, monke
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("bitspec.training.checkpoints.os.fsync", full)
+    monkeypatch.setattr("bitspec.whole.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save(tmp_path, checkpoint("a", step=99))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]

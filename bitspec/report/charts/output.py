@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
-import secrets
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
+from bitspec.whole import replace
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
@@ -114,23 +113,7 @@ def write(path: Path, content: bytes) -> None:
     """Write a file, and the folders that it lies in. Raises BitspecError if it cannot; then it is as it was."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_in_its_place = path.exists() and not (path.is_file() and os.access(path.resolve().parent, os.W_OK))
-        if is_in_its_place:  # a folder is refused, and a device takes what it is given
-            path.write_bytes(content)
-        else:
-            _replace(path.resolve(), content)
+        replace(path, content)
     except OSError as problem:
         message = f"`{path}` cannot be written: {problem.strerror or problem}"
         raise BitspecError(error("unwritable-file", message, help="choose another place with `-o`")) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # An earlier page must not be lost to a full disk.
-    unfinished = path.with_name(f".unfinished-{secrets.token_hex(4)}")
-    try:
-        unfinished.write_bytes(content)
-        if path.exists():
-            unfinished.chmod(path.stat().st_mode)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""Writing a file whole or not at all: a full disk, or power that fails, must not cost what was there before."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from stat import S_IMODE
+from typing import Final
+
+#: What half-written files, and folders of them, begin with.
+UNFINISHED: Final = ".unfinished-"
+
+
+@contextmanager
+def written(path: Path, *, synced: bool = False) -> Iterator[Path]:
+    """Where to write what is to take the place of a file; it does so at the end, with the mode that the file had.
+
+    It lies in a folder of its own beside the file, as some libraries write under yet another name first. With `synced`
+    the disk has it before it is there. Raises OSError; then, as after any other exception inside, all is as it was.
+    """
+    folder = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}")
+    folder.mkdir()
+    try:
+        unfinished = folder / path.name
+        yield unfinished
+        unfinished.chmod(S_IMODE(path.stat().st_mode) if path.exists() else usual_mode(folder))
+        if synced:
+            sync(unfinished)
+        unfinished.replace(path)
+        if synced:
+            with suppress(OSError):  # not every system can say so of a folder
+                sync(path.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file in the place of what is there. Raises OSError where it cannot; then all is as it was."""
+    target = path.resolve()
+    if target.exists() and not (target.is_file() and os.access(target.parent, os.W_OK)):
+        target.write_bytes(content)  # a folder is refused, and a device takes what it is given
+        return
+    with written(target) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def usual_mode(folder: Path) -> int:
+    """The mode of a new file in a folder: what its user leaves to others. Raises OSError where none can be made."""
+    probe = folder / f"{UNFINISHED}{secrets.token_hex(4)}"  # asking for the umask itself would change it for a moment
+    probe.touch()
+    try:
+        return S_IMODE(probe.stat().st_mode)
+    finally:
+        probe.unlink()
+
+
+def sync(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder. Raises OSError where it cannot."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

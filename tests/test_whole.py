@@ -1,0 +1,81 @@
+"""Files are written whole or not at all, and keep their modes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from stat import S_IMODE
+
+import pytest
+
+from bitspec.whole import replace, written
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """Files of this user may be read by the group."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def test_a_new_file_is_whole_and_as_open_to_others_as_its_user_wants(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert S_IMODE(path.stat().st_mode) == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_that_was_there_gives_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    path.chmod(0o604)
+    replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert S_IMODE(path.stat().st_mode) == 0o604
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "a.txt")
+    replace(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "a.txt").read_bytes() == b"new"
+
+
+def _write_half(path: Path, *, synced: bool) -> None:
+    with written(path, synced=synced) as unfinished:
+        unfinished.write_bytes(b"ne")
+        raise OSError("the disk is full")
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_what_fails_leaves_all_as_it_was(tmp_path: Path, synced: bool) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="full"):
+        _write_half(path, synced=synced)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_not_on_the_disk_is_not_put_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError("the disk is full")
+
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("bitspec.whole.os.fsync", full)
+    with pytest.raises(OSError, match="full"), written(path, synced=True) as unfinished:
+        unfinished.write_bytes(b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_takes_what_it_is_given_and_a_folder_is_refused(tmp_path: Path) -> None:
+    replace(Path(os.devnull), b"new")
+    assert not Path(os.devnull).is_file()
+    with pytest.raises(IsADirectoryError):
+        replace(tmp_path, b"new")
