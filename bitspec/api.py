@@ -117,7 +117,7 @@ def show(
     for source, revision in wanted:
         facts = _catalogue(study, source, revision, Path(folder or "."), on_build)
         summary, diagnostics = summarise(study, facts, strategies=chosen, seeds=tried, progress=progress)
-        summaries.append(summary)
+        summaries.append(summary.model_copy(update={"revision": revision}))
         found += diagnostics
     return Shown(study=study.name, models=tuple(summaries), diagnostics=tuple(unique(found)))
 

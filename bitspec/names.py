@@ -28,7 +28,8 @@ def one_called(name: str, known: Iterable[str], what: str, where: str) -> str:
     if name in names:
         return name
     few = f"there are {listed(names, 'and')}" if len(names) > 1 else f"there is only {listed(names)}"
-    hint = did_you_mean(name, names) or (few if len(names) <= _LISTED else f"there are {len(names):,} of them")
+    few = few if len(names) <= _LISTED else f"there are {len(names):,} of them"
+    hint = (did_you_mean(name, names) or few) if names else None
     raise BitspecError(error("unknown-name", f"there is no {what} called `{name}` {where}", help=hint))
 
 

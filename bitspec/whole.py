@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import ELOOP
 from pathlib import Path
 from stat import S_IMODE
 from typing import Final
@@ -22,14 +23,16 @@ def written(path: Path, *, synced: bool = False) -> Iterator[Path]:
     It lies in a folder of its own beside the file, as some libraries write under yet another name first. With `synced`
     the disk has it before it is there. Raises OSError; then, as after any other exception inside, all is as it was.
     """
+    mode = _mode(path)
     folder = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}")
     folder.mkdir()
     try:
+        folder.chmod(0o700)  # whatever its user leaves to whom
         unfinished = folder / path.name
         yield unfinished
-        unfinished.chmod(S_IMODE(path.stat().st_mode) if path.exists() else usual_mode(folder))
         if synced:
             sync(unfinished)
+        unfinished.chmod(mode)
         unfinished.replace(path)
         if synced:
             with suppress(OSError):  # not every system can say so of a folder
@@ -38,14 +41,29 @@ def written(path: Path, *, synced: bool = False) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file in the place of what is there. Raises OSError where it cannot; then all is as it was."""
-    target = path.resolve()
-    if target.exists() and not (target.is_file() and os.access(target.parent, os.W_OK)):
+def replace(path: Path, content: bytes, *, in_place: bool = False) -> None:
+    """Write a file in the place of what is there. Raises OSError where it cannot; then all is as it was.
+
+    With `in_place`, a file in a folder that takes no new ones is written over instead, and may be left half-written.
+    """
+    try:
+        target = path.resolve()
+    except RuntimeError as problem:  # links that lead to each other
+        raise OSError(ELOOP, os.strerror(ELOOP)) from problem
+    is_fixed = in_place and target.is_file() and not os.access(target.parent, os.W_OK)
+    if is_fixed or (target.exists() and not target.is_file()):
         target.write_bytes(content)  # a folder is refused, and a device takes what it is given
         return
     with written(target) as unfinished:
         unfinished.write_bytes(content)
+
+
+def _mode(path: Path) -> int:
+    """The mode of a file, or that of a new one in its place."""
+    try:
+        return S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return usual_mode(path.parent)
 
 
 def usual_mode(folder: Path) -> int:

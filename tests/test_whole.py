@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from errno import ELOOP
 from pathlib import Path
 from stat import S_IMODE
 
@@ -79,3 +80,48 @@ def test_a_device_takes_what_it_is_given_and_a_folder_is_refused(tmp_path: Path)
     assert not Path(os.devnull).is_file()
     with pytest.raises(IsADirectoryError):
         replace(tmp_path, b"new")
+
+
+def test_a_file_in_a_folder_that_takes_no_other_is_written_over_only_where_that_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_folder: Path) -> None:
+        raise PermissionError("no files here")
+
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("bitspec.whole.os.access", lambda *_: False)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionError):
+        replace(path, b"new")
+    assert path.read_bytes() == b"old"
+    replace(path, b"new", in_place=True)
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_that_goes_meanwhile_is_written_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    with written(path) as unfinished:
+        unfinished.write_bytes(b"new")
+        path.unlink()
+    assert path.read_bytes() == b"new"
+
+
+def test_links_that_lead_to_each_other_are_an_error_of_the_system_or_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "loop"
+    path.symlink_to("loop")
+    try:  # Python 3.11 and 3.12 refuse them, later ones do not
+        replace(path, b"new")
+    except OSError as problem:
+        assert problem.errno == ELOOP  # noqa: PT017 - it need not be raised
+    else:
+        assert path.read_bytes() == b"new"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("mask", [0o377, 0o777])
+def test_whatever_its_user_leaves_to_whom(tmp_path: Path, mask: int) -> None:
+    os.umask(mask)
+    replace(tmp_path / "a.txt", b"new")
+    assert S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~mask

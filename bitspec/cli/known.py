@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bitspec.api import Shown
     from bitspec.ir.study import Study
-    from bitspec.parameters.summary import StrategySummary
+    from bitspec.parameters.summary import StrategySummary, Summary
     from bitspec.store.store import Store
 
 
@@ -21,12 +21,11 @@ def with_picked(shown: Shown, study: Study, store: Store) -> Shown:
     from bitspec.parameters.summary import Cell
 
     tasks = {task.name: canonical_for(study, task) for task in study.tasks}
-    revisions = {model.source: model.revision for model in study.models}
 
-    def known(strategy: StrategySummary, model: str) -> StrategySummary:
+    def known(strategy: StrategySummary, model: Summary) -> StrategySummary:
         texts = {task: canonical.text(study.selections[strategy.name]) for task, canonical in tasks.items()}
         try:
-            found = store.picked(model, revisions.get(model), texts)
+            found = store.picked(model.model, model.revision, texts)
         except BitspecError:  # a store that cannot be read says nothing of the spec
             found = None
         if found is None:
@@ -36,6 +35,6 @@ def with_picked(shown: Shown, study: Study, store: Store) -> Shown:
 
     models = []
     for summary in shown.models:
-        strategies = (known(one, summary.model) if one.needs_weights else one for one in summary.strategies)
+        strategies = (known(one, summary) if one.needs_weights else one for one in summary.strategies)
         models.append(summary.model_copy(update={"strategies": tuple(strategies)}))
     return shown.model_copy(update={"models": tuple(models)})

@@ -35,11 +35,15 @@ def resolve(study: Study, strategy: str, task: str, blocks: Given | None = None)
 
     The study must have passed its check.
     """
-    blocks = given(study) if blocks is None else blocks
+    return Settings.model_validate(merged(strategy, task, given(study) if blocks is None else blocks))
+
+
+def merged(strategy: str, task: str, blocks: Given) -> dict[str, int | float | str]:
+    """What the blocks of a study say of a strategy on a task, the narrower over the wider."""
     values: dict[str, int | float | str] = {}
     for scope in ((None, None), (None, task), (strategy, None), (strategy, task)):
         values |= blocks.get(scope, {})
-    return Settings.model_validate(values)
+    return values
 
 
 def scopes(block: Train, study: Study) -> Iterator[Scope]:

@@ -23,10 +23,11 @@ from bitspec.diagnostics import (
     warning,
 )
 from bitspec.ir.canonical import Canonical
-from bitspec.ir.cascade import check_task_name, check_train, given, resolve
+from bitspec.ir.cascade import check_task_name, check_train, given, merged
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, Top, children, walk
+from bitspec.ir.settings import SETTINGS
 from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task, followed
-from bitspec.ir.trials import canonical_for, training_text
+from bitspec.ir.trials import canonical_for
 from bitspec.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
 
 #: Strategies that select by each other's changes, one after the other.
@@ -389,14 +390,14 @@ def _trained_as(study: Study) -> Callable[[Strategy], Hashable]:
 
     A selection that ranks by the changes of another strategy has the training of that one in it.
     """
-    blocks, canonical = given(study), Canonical(study.selections)
-    texts = {task.name: canonical_for(study, task) for task in study.tasks}
+    blocks, tasks = given(study), [task.name for task in study.tasks]
+    defaults = {row.name: row.default for row in SETTINGS.values()}
+    canonical = Canonical(study.selections)
+    follows = any(followed(study).values())
+    texts = [canonical_for(study, task) for task in study.tasks] if follows else [canonical]
 
     def identity(strategy: Strategy) -> Hashable:
-        on_tasks = (
-            (training_text(resolve(study, strategy.name, task, blocks)), texts[task].text(strategy.selection))
-            for task in texts
-        )
-        return canonical.text(strategy.selection), *on_tasks
+        training = tuple(tuple((defaults | merged(strategy.name, task, blocks)).items()) for task in tasks)
+        return canonical.text(strategy.selection), *(text.text(strategy.selection) for text in texts), training
 
     return identity

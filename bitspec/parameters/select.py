@@ -98,7 +98,9 @@ class Selector:
         parameters = catalogue.parameters
         self._shapes: dict[str, Shape] = {parameter.name: parameter.shape for parameter in parameters}
         self._known: dict[str, Selected] = {}
-        self._checked: dict[int, Selection] = {}  # by identity; kept, so that an id stays its own
+        # By identity; the selections are kept, so that an id stays its own.
+        self._checked: dict[int, Selection] = {}
+        self._bounds: dict[int, tuple[Selection, tuple[int, int, Selected]]] = {}
 
     @property
     def warnings(self) -> list[Diagnostic]:
@@ -280,6 +282,12 @@ class Selector:
             raise BitspecError(self._complaints.not_lines(node, pool))
 
     def _bounded(self, selection: Selection) -> tuple[int, int, Selected]:
+        # Once for each: what is ranked by changes may reach the same strategy by many ways.
+        if id(selection) not in self._bounds:
+            self._bounds[id(selection)] = selection, self._find_bounds(selection)
+        return self._bounds[id(selection)][1]
+
+    def _find_bounds(self, selection: Selection) -> tuple[int, int, Selected]:
         # Least, most, and a selection that holds every entry that may be picked.
         if not self._contains(selection, Top):
             picked = self.select(selection)
@@ -324,9 +332,13 @@ class Selector:
         return low, min(high, most), pool
 
     def _check_followed(self, node: Top, strategy: str, pool: Selected, amount: int) -> None:
-        # What it does not train does not change: among those, nothing is ranked.
-        *_, reach = self._bounded(self._named[strategy])
-        trained = intersection(pool, reach).count
+        # What it does not train does not change: among those, nothing is ranked. A pooler may be trained beside it.
+        _, most, reach = self._bounded(self._named[strategy])
+        poolers = [one.name for one in self._catalogue.parameters if one.role == "pooler"]
+        beside = difference(pool, reach).only(poolers).count
+        trained = min(intersection(pool, reach).count, most) + beside
+        if trained and self._contains(node.of, Top):
+            return  # it is not known yet what of it is in the pool
         if trained < (pool.count if node.lowest else amount):
             self._warn(self._complaints.untrained(node, strategy, trained, pool.count, amount))
 

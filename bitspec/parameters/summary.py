@@ -99,11 +99,12 @@ class StrategySummary(Noun):
 class Summary(Noun):
     """What the strategies of a study train on one model.
 
-    `seeds` are those that were tried, of `seeds_in_all`. `total` is the number of entries in the backbone. A head for n
-    labels has head_fixed + head_per_label * n entries.
+    `revision` is that of the model, where one was asked for. `seeds` are those that were tried, of `seeds_in_all`.
+    `total` is the number of entries in the backbone. A head for n labels has head_fixed + head_per_label * n entries.
     """
 
     model: str
+    revision: str | None = None
     architecture: str
     total: int
     layers: int
@@ -161,6 +162,7 @@ def summarise(
         distinct = {report.text: report for report in reversed(right) if report.digest}
         digests = {report.strategy.name: report.digest for report in distinct.values()}
         strategies_left = [strategy for strategy in chosen if strategy.name in digests]
+        # However they are trained: a pattern that misses what it is meant for looks like this.
         same = same_selection(strategies_left, lambda strategy: digests[strategy.name], *_SAME_ENTRIES)
         found += islice(same, MAX_DIAGNOSTICS)
     summary = Summary(

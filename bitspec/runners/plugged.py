@@ -9,12 +9,16 @@ from typing import Any, Final, get_args
 from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
 from bitspec.guard import Installed, guarded
-from bitspec.ir.events import Event, Failed, Finished, NotSaved, Started
+from bitspec.ir.events import Event, Failed, Finished, NotSaved, Result, Started
+from bitspec.ir.values import TrainedValues
 from bitspec.runners.planner import Division, Packing
 from bitspec.runners.protocol import Known, Pack, Packs, Runner, Stop, Work, never
 
 #: Trains on this machine.
 DEFAULT: Final = "local"
+
+#: How a trial ends that has no result.
+ENDS: Final = ("failed", "diverged")
 
 
 def installed_runner(name: str) -> plugins.Runner:
@@ -120,6 +124,10 @@ class _Watched:
             self._begun[event.key] = True
         elif not isinstance(event, Failed | NotSaved) and not self._begun[event.key]:
             raise ValueError(f"it told {what} of a trial before Started: {event.key[:12]}")
+        if isinstance(event, Finished):
+            _check_finished(event)
+        if isinstance(event, Failed) and event.status not in ENDS:
+            raise ValueError(f"it told Failed with the status {event.status!r}, and it is one of {', '.join(ENDS)}")
         if isinstance(event, Finished | Failed):
             del self._begun[event.key]
             self._ended.add(event.key)
@@ -129,3 +137,11 @@ class _Watched:
         if not is_stopped and (self._begun or len(self)):
             left = len(self._begun) + self.trials
             raise ValueError(f"it ended and left {left:,} trial{'s' if left > 1 else ''} without an end")
+
+
+def _check_finished(event: Finished) -> None:
+    """Raises TypeError or ValueError for a result that is none, or another trial's."""
+    if not isinstance(event.result, Result) or not isinstance(event.values, TrainedValues | None):
+        raise TypeError("it told Finished with something else than a Result and TrainedValues, or None for these")
+    if event.result.key != event.key:
+        raise ValueError(f"it told Finished of {event.key[:12]} with the result of {event.result.key[:12]}")

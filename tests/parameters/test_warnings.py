@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from bitspec.ir.masks import Selected
 from bitspec.ir.selection import (
     Difference,
     Intersection,
@@ -10,6 +11,7 @@ from bitspec.ir.selection import (
 )
 from bitspec.language.load import loads
 from bitspec.parameters.catalogue import Catalogue
+from bitspec.parameters.select import Selector
 from bitspec.parameters.summary import summarise
 from tests.parameters.handmade import (
     ALL,
@@ -18,11 +20,13 @@ from tests.parameters.handmade import (
     NONE,
     QUERY,
     TINY,
+    catalogue_of,
     compares,
     count,
     draw_of,
     either,
     every,
+    parameter,
     selector,
     where,
     within,
@@ -157,6 +161,9 @@ def test_warnings(selection: Selection, expected: list[str]) -> None:
     assert warned(selection) == expected
 
 
+POOLED = catalogue_of(*TINY.parameters, parameter("pooler.bias", (3,), "bias", "pooler"))
+
+
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
@@ -179,13 +186,43 @@ def test_warnings(selection: Selection, expected: list[str]) -> None:
         ("topk(bias, 6, by = change(queries))", None),
         ("bottomk(bias & queries, 6, by = change(queries))", None),
         ("topk(all, 5, by = change(ranked)) | queries", None),
+        (
+            "topk(bias, 9, by = change(ranked))",
+            "`ranked` trains only 5 of the 20 entries of `bias`, and 9 are to be taken: the others are the first by name",
+        ),
+        # Which of the pool there are is known later: as many as are wanted may be trained.
+        ("bottomk(topk(bias, 6, by = change(queries)), 3, by = change(queries))", None),
+        ("topk(pooling, 3, by = change(queries))", None),  # which a setting has it train, too
     ],
 )
 def test_a_change_ranks_only_what_is_trained(selection: str, expected: str | None) -> None:
     study = loads(
         'study s model "m" task rte strategy queries = bias where role == q '
-        f"strategy ranked = topk(bias, 5) strategy x = {selection}"
+        f"strategy ranked = topk(bias, 5) group pooling = bias where role == pooler strategy x = {selection}"
     )
-    _, found = summarise(study, TINY)
+    _, found = summarise(study, POOLED if "pooling" in selection else TINY)
     assert [(one.code, one.message) for one in found] == ([("nothing-to-rank", expected)] if expected else [])
-    assert [one.help for one in found] == ["rank entries that `queries` trains; `&` keeps what is in both"] * len(found)
+    followed = "ranked" if "(ranked))" in selection else "queries"
+    hint = f"rank entries that `{followed}` trains; `&` keeps what is in both"
+    assert [one.help for one in found] == [hint] * len(found)
+
+
+def test_what_many_ways_lead_to_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    find = Selector._find_bounds
+
+    def counted(one: Selector, selection: Selection) -> tuple[int, int, Selected]:
+        nonlocal looked
+        looked += 1
+        return find(one, selection)
+
+    monkeypatch.setattr(Selector, "_find_bounds", counted)
+    parts = [f"bias where role == {role} where layer == {layer}" for role in ("q", "ln1", "m2") for layer in (0, 1)]
+    stages = "".join(
+        f"strategy s{stage} = {' | '.join(f'topk({part}, 1, by = change(s{stage - 1}))' for part in parts)} "
+        for stage in range(1, 9)
+    )
+    summary, found = summarise(loads(f'study s model "m" task rte strategy s0 = bias {stages}'), TINY)
+    assert len(summary.strategies) == 9
+    assert looked < 200
+    assert {one.code for one in found} <= {"nothing-to-rank"}

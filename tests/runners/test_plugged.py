@@ -37,6 +37,14 @@ yield Started("first", 1, 2)
 yield Failed("first", "failed", "it broke", "mend it")
 """
 
+#: Lines of one that finishes it with the result of another.
+FINISHED = """
+packs.take()
+yield Started("first", 1, 2)
+result = Result.model_construct(key="second")
+yield Finished("first", {result}, {values})
+"""
+
 
 def events(site: Site, body: str, stop: Callable[[], bool] = never) -> list[Event]:
     """What is told of the one trial that there is."""
@@ -75,6 +83,19 @@ def test_what_makes_sense_is_handed_on(site: Site) -> None:
         (RIGHT + "yield Failed('first', 'failed', '')", "it told Failed of a trial that had ended: first"),
         (RIGHT.replace("yield Failed", "Failed"), "it ended and left 1 trial without an end"),
         ("return\nyield", "it ended and left 1 trial without an end"),
+        (
+            RIGHT.replace('"failed"', '"lost"'),
+            "it told Failed with the status 'lost', and it is one of failed, diverged",
+        ),
+        (
+            FINISHED.format(result="None", values="None"),
+            "TypeError: it told Finished with something else than a Result",
+        ),
+        (
+            FINISHED.format(result="result", values="[1]"),
+            "TypeError: it told Finished with something else than a Result",
+        ),
+        (FINISHED.format(result="result", values="None"), "it told Finished of first with the result of second"),
         ("return []", "TypeError: what it returns to tell its events is no generator"),
     ],
 )

@@ -16,7 +16,7 @@ from bitspec.ir.events import Predictions
 from bitspec.ir.values import TrainedTensor, TrainedValues
 from bitspec.store.records import utc
 from bitspec.store.store import Store
-from tests.store.conftest import CHANGES, STARTED, Lab, failed, plan, result, trained_values
+from tests.store.conftest import CHANGES, SPEC, STARTED, Lab, failed, plan, result, trained_values
 
 
 def everything(lab: Lab) -> dict[str, list[tuple[Any, ...]]]:
@@ -339,3 +339,14 @@ def test_a_file_in_the_way_is_no_empty_store(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no store", "utf-8")
     with pytest.raises(BitspecError, match="is a file"):
         Store(tmp_path / "notes.txt").statuses()
+
+
+def test_what_a_selection_came_to_is_that_of_the_revision_and_the_first_task(lab: Lab) -> None:
+    lab.run(SPEC.replace('"builtin/nano"', '"org/x" revision "r1"'))
+    found = lab.store.picked("org/x", "r1", {"rte": "bias", "builtin/rte": "bias", "cola": "bias"})
+    assert found is not None
+    assert (found.task, found.seed) == ("builtin/rte", 0)
+    assert sum(entries for _, _, entries in found.entries) == sum(change.trained for change in CHANGES)
+    assert lab.store.picked("org/x", "r2", {"cola": "bias"}) is None
+    assert lab.store.picked("org/x", None, {"cola": "bias"}) is None
+    assert lab.store.picked("org/x", "r1", {"cola": "gamma", "builtin/rte": "all"}) is None

@@ -113,7 +113,7 @@ def write(path: Path, content: bytes) -> None:
     """Write a file, and the folders that it lies in. Raises BitspecError if it cannot; then it is as it was."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, content)
+        replace(path, content, in_place=True)
     except OSError as problem:
         message = f"`{path}` cannot be written: {problem.strerror or problem}"
         raise BitspecError(error("unwritable-file", message, help="choose another place with `-o`")) from None
