@@ -35,8 +35,7 @@ def written(path: Path, *, synced: bool = False) -> Iterator[Path]:
         unfinished.chmod(mode)
         unfinished.replace(path)
         if synced:
-            with suppress(OSError):  # not every system can say so of a folder
-                sync(path.parent)
+            keep(path.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -83,3 +82,9 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def keep(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder; not every system can say so of a folder."""
+    with suppress(OSError):
+        sync(path)

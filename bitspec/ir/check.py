@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
 from itertools import islice
 from math import prod
@@ -22,12 +21,10 @@ from bitspec.diagnostics import (
     listed,
     warning,
 )
-from bitspec.ir.canonical import Canonical
-from bitspec.ir.cascade import check_task_name, check_train, given, merged
+from bitspec.ir.cascade import check_task_name, check_train
 from bitspec.ir.selection import MAX_DEPTH, Ref, Selection, Top, children, walk
-from bitspec.ir.settings import SETTINGS
-from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Strategy, Study, Task, followed
-from bitspec.ir.trials import canonical_for
+from bitspec.ir.study import Comparison, Expectation, Model, Name, NamedSelection, Study, Task, followed
+from bitspec.ir.twins import same_by_definition
 from bitspec.vocabulary import BUILTIN_TASKS, FUNCTIONS, GLUE, METRICS, SELECTIONS
 
 #: Strategies that select by each other's changes, one after the other.
@@ -358,46 +355,4 @@ def _warn(study: Study, own_groups: frozenset[str] | None) -> Iterator[Diagnosti
             if group.name not in used and (own_groups is None or group.name in own_groups):
                 hint = "take it away, or use it in a strategy"
                 yield warning("unused-group", f"no strategy uses the group `{group.name}`", group.span, help=hint)
-    yield from same_selection(_alike(study), _trained_as(study))
-
-
-def same_selection(
-    strategies: Iterable[Strategy],
-    identity: Callable[[Strategy], Hashable],
-    how: str = "select the same by definition",
-    hint: str = "their trials are trained once and shown under both names; if that is not meant, change one",
-) -> Iterator[Diagnostic]:
-    """A warning for each strategy that has the identity of one before it."""
-    first: dict[Hashable, Strategy] = {}
-    for strategy in strategies:
-        other = first.setdefault(identity(strategy), strategy)
-        if other is not strategy:
-            message = f"`{strategy.name}` and `{other.name}` {how}: they are one strategy with two names"
-            notes = [Note(f"`{other.name}` is here", other.span)]
-            yield warning("same-selection", message, strategy.span, help=hint, notes=notes)
-
-
-def _alike(study: Study) -> list[Strategy]:
-    """The strategies whose selection is another one's, too, by definition."""
-    canonical = Canonical(study.selections)
-    texts = [canonical.text(strategy.selection) for strategy in study.strategies]
-    counts = Counter(texts)
-    return [strategy for strategy, text in zip(study.strategies, texts, strict=True) if counts[text] > 1]
-
-
-def _trained_as(study: Study) -> Callable[[Strategy], Hashable]:
-    """Gives what two strategies have in common whose trials are the same: the selection, and on each task the training.
-
-    A selection that ranks by the changes of another strategy has the training of that one in it.
-    """
-    blocks, tasks = given(study), [task.name for task in study.tasks]
-    defaults = {row.name: row.default for row in SETTINGS.values()}
-    canonical = Canonical(study.selections)
-    follows = any(followed(study).values())
-    texts = [canonical_for(study, task) for task in study.tasks] if follows else [canonical]
-
-    def identity(strategy: Strategy) -> Hashable:
-        training = tuple(tuple((defaults | merged(strategy.name, task, blocks)).items()) for task in tasks)
-        return canonical.text(strategy.selection), *(text.text(strategy.selection) for text in texts), training
-
-    return identity
+    yield from same_by_definition(study)

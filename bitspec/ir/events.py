@@ -138,6 +138,10 @@ class Finished:
     values: TrainedValues | None
 
 
+#: How a trial ends that has no result.
+Ending: TypeAlias = Literal["failed", "diverged"]
+
+
 @dataclass(frozen=True)
 class Failed:
     """A trial ended without a result: it diverged (its loss is no number), or something went wrong.
@@ -146,7 +150,7 @@ class Failed:
     """
 
     key: str
-    status: Literal["failed", "diverged"]
+    status: Ending
     message: str
     help: str | None = None
 

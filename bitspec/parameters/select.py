@@ -335,8 +335,8 @@ class Selector:
         # What it does not train does not change: among those, nothing is ranked. A pooler may be trained beside it.
         _, most, reach = self._bounded(self._named[strategy])
         poolers = [one.name for one in self._catalogue.parameters if one.role == "pooler"]
-        beside = difference(pool, reach).only(poolers).count
-        trained = min(intersection(pool, reach).count, most) + beside
+        rest = difference(pool, reach)
+        trained = min(pool.count - rest.count, most) + rest.only(poolers).count
         if trained and self._contains(node.of, Top):
             return  # it is not known yet what of it is in the pool
         if trained < (pool.count if node.lowest else amount):

@@ -11,10 +11,10 @@ from bitspec import plugins, registry
 from bitspec.diagnostics import MAX_DIAGNOSTICS, BitspecError, Diagnostic, error, is_error, unique
 from bitspec.ir.base import Noun
 from bitspec.ir.canonical import Canonical, written_arguments
-from bitspec.ir.check import same_selection
 from bitspec.ir.masks import Selected
 from bitspec.ir.selection import Draw, Top, deciding, is_random, is_ranked
 from bitspec.ir.study import Strategy, Study
+from bitspec.ir.twins import same_selection
 from bitspec.parameters.catalogue import Catalogue
 from bitspec.parameters.select import Selector
 from bitspec.parameters.suspicions import straddling_patterns, zero_gradient

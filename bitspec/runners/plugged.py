@@ -9,16 +9,13 @@ from typing import Any, Final, get_args
 from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
 from bitspec.guard import Installed, guarded
-from bitspec.ir.events import Event, Failed, Finished, NotSaved, Result, Started
+from bitspec.ir.events import Ending, Event, Failed, Finished, NotSaved, Result, Started
 from bitspec.ir.values import TrainedValues
 from bitspec.runners.planner import Division, Packing
 from bitspec.runners.protocol import Known, Pack, Packs, Runner, Stop, Work, never
 
 #: Trains on this machine.
 DEFAULT: Final = "local"
-
-#: How a trial ends that has no result.
-ENDS: Final = ("failed", "diverged")
 
 
 def installed_runner(name: str) -> plugins.Runner:
@@ -126,8 +123,10 @@ class _Watched:
             raise ValueError(f"it told {what} of a trial before Started: {event.key[:12]}")
         if isinstance(event, Finished):
             _check_finished(event)
-        if isinstance(event, Failed) and event.status not in ENDS:
-            raise ValueError(f"it told Failed with the status {event.status!r}, and it is one of {', '.join(ENDS)}")
+        if isinstance(event, Failed) and event.status not in get_args(Ending):
+            raise ValueError(
+                f"it told Failed with the status {event.status!r}, and it is one of {', '.join(get_args(Ending))}"
+            )
         if isinstance(event, Finished | Failed):
             del self._begun[event.key]
             self._ended.add(event.key)

@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 
 from bitspec.diagnostics import BitspecError, error
-from bitspec.store.files import VALUES, keep, values_files, values_name
+from bitspec.store.files import VALUES, values_files, values_name
 from bitspec.store.foreign import HERE_ONLY, Foreign, Opened, find, opened, quoted, see_that_it_is_sound, told
 from bitspec.store.maintenance import keys_of, tables_of
 from bitspec.store.merge import Merged, merge_rows
 from bitspec.store.store import Store
 from bitspec.store.values import read_about, read_values
-from bitspec.whole import UNFINISHED
+from bitspec.whole import UNFINISHED, keep
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
-from bitspec.whole import UNFINISHED, sync
+from bitspec.whole import UNFINISHED
 
 #: What safetensors calls a file while it writes it.
 _UNDER_ANOTHER_NAME: Final = ".tmp*"
@@ -100,9 +100,3 @@ def checkpoint_keys(path: Path) -> tuple[str, ...]:
     if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
         raise ValueError("it does not say which trials it holds")
     return tuple(keys)
-
-
-def keep(path: Path) -> None:
-    """Have the disk keep a file, or the names in a folder; not every system can say so of a folder."""
-    with suppress(OSError):
-        sync(path)

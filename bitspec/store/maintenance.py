@@ -23,13 +23,12 @@ from bitspec.store.files import (
     VALUES,
     checkpoint_keys,
     checkpoints,
-    keep,
     remove,
     stale,
     values_files,
 )
 from bitspec.store.store import Store
-from bitspec.whole import UNFINISHED
+from bitspec.whole import UNFINISHED, keep
 
 #: How often a compaction begins anew where a writer was killed, or another database is there, before it gives up.
 _ATTEMPTS: Final = 5

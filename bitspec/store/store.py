@@ -26,13 +26,13 @@ from bitspec.ir.values import TrainedValues
 from bitspec.store import leases, lookups, records, schema
 from bitspec.store.complaints import journal, unusable
 from bitspec.store.connection import ENGINE, PATIENCE
-from bitspec.store.files import keep, sweep
+from bitspec.store.files import sweep
 from bitspec.store.leases import Claim, Holder
 from bitspec.store.lookups import Durations, StoredTrial
 from bitspec.store.provenance import provenance
 from bitspec.store.records import Command, Training
 from bitspec.store.values import read_values, write_values
-from bitspec.whole import UNFINISHED
+from bitspec.whole import UNFINISHED, keep
 
 #: A trial's key, which names the file of its values.
 _KEY: Final = re.compile(r"[0-9a-f]{1,64}")
