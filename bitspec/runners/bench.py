@@ -300,7 +300,7 @@ def failure(key: str, problem: Exception) -> Failed:
         return Failed(key, "failed", first.message, first.help)
     if isinstance(problem, MemoryError):
         return Failed(key, "failed", "the memory of this machine is full", "try a smaller batch_size")
-    from bitspec.training.loop import is_out_of_memory
+    from bitspec.training.devices import is_out_of_memory
 
     hint = "try a smaller batch_size, or a larger device" if is_out_of_memory(problem) else None
     return Failed(key, "failed", _one_line(problem), hint)

@@ -37,8 +37,7 @@ class BenchStopwatch:
 
         None if there is not enough memory.
         """
-        from bitspec.training.devices import threads, use_threads
-        from bitspec.training.loop import is_out_of_memory
+        from bitspec.training.devices import is_out_of_memory, threads, use_threads
 
         is_cpu = self._bench.device.type == "cpu"
         # A GPU says that its memory is full; a machine whose memory is full ends the program instead.

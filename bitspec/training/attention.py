@@ -89,7 +89,7 @@ class _Unpadded(torch.autograd.Function):
             q_ATK, k_ATK, v_ATK = (_take(part, group) for part in flat)
             scores_ATT = torch.bmm(q_ATK, k_ATK.transpose(1, 2)).mul_(scale)
             if group.bias is not None:
-                _by_head(scores_ATT, group).add_(group.bias)
+                _by_head(scores_ATT, group.bias).add_(group.bias)
             weights_ATT = scores_ATT.softmax(-1, dtype=torch.promote_types(torch.float32, query.dtype))
             dropped_ATT = weights_ATT if keeps is None else _drop(weights_ATT, keeps[place])
             found.append(torch.bmm(dropped_ATT.to(query.dtype), v_ATK).view(-1, size))
@@ -141,8 +141,9 @@ def _back(found: list[Tensor], plan: Attention) -> Tensor:
     return torch.cat([*found, zeros]).index_select(0, plan.places)
 
 
-def _by_head(scores_ATT: Tensor, group: Group) -> Tensor:
-    return scores_ATT.view(len(group.examples), -1, group.longest, group.longest)
+def _by_head(scores_ATT: Tensor, bias: Tensor) -> Tensor:
+    # (A, H, T, T)
+    return scores_ATT.view(len(bias), -1, *scores_ATT.shape[1:])
 
 
 def _drop(weights: Tensor, keep: Tensor) -> Tensor:

@@ -57,14 +57,25 @@ class Trial:
         #: Keys of the trials with which it was trained to its end.
         self.pack: tuple[str, ...] = ()
 
-    def step(self, number: int, steps: int) -> None:
-        """After a backward pass: clip the gradient over all trained values, and follow it."""
-        settings = self.settings
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that a step changes: the values, and the optimizer's count of steps and moments."""
+        return (self.state.vector.data, *self.optimizer.state[self.state.vector].values())
+
+    def rate(self, number: int, steps: int) -> float:
+        """The learning rate at a step (from 0) of so many."""
+        return self.settings.learning_rate * rate(number, steps, self.settings)
+
+    def step(self, learning_rate: float | Tensor) -> None:
+        """After a backward pass: clip the gradient over all trained values, and follow it.
+
+        Where the rate is a tensor, it is read when the step is computed, or replayed.
+        """
         self.state.settle_gradient()
-        if settings.clip_norm != "off":
-            torch.nn.utils.clip_grad_norm_(self.state.vector, settings.clip_norm)
+        if self.settings.clip_norm != "off":
+            torch.nn.utils.clip_grad_norm_(self.state.vector, self.settings.clip_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate(number, steps, settings)
+            group["lr"], group["capturable"] = learning_rate, isinstance(learning_rate, Tensor)
         self.optimizer.step()
 
     def snapshot(self) -> TrialState:

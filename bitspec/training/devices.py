@@ -42,3 +42,11 @@ def threads() -> int:
 def use_threads(count: int) -> None:
     """Compute on so many threads from here on."""
     torch.set_num_threads(count)
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether an error says that memory ran out, that of a GPU or of this machine."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(problem).lower()
+    return any(words in said for words in ("allocate memory", "out of memory", "alloc_failed"))

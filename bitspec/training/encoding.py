@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bitspec.training.examples import Split
-from bitspec.training.layout import Layout, Tokens, send
+from bitspec.training.layout import Ragged, Tokens, send
 
 #: What makes tokens of texts.
 Tokenizer: TypeAlias = PreTrainedTokenizerBase
@@ -63,17 +63,24 @@ class Encoded:
 
         `streams` says for each trial which stream is its own.
         """
-        lengths = [self.lengths_N[chosen_B] for chosen_B in chosen]
-        layout = Layout([own.tolist() for own in lengths], streams, device, causal=causal)
-        fed = {name: torch.zeros(len(layout.fed), layout.tokens, dtype=torch.int64) for name in self.columns}
-        for row, stream in enumerate(layout.fed):
-            longest = int(lengths[stream].max())
-            real = torch.arange(longest)[None, :] < lengths[stream][:, None]
-            for name, column in self.columns.items():
-                fed[name][row, : layout.counts[stream]] = column[chosen[stream], :longest][real].long()
-        columns = {name: send(rows, device) for name, rows in fed.items()}
+        lengths = [self.lengths_N[chosen_B].tolist() for chosen_B in chosen]
+        layout = Ragged(lengths, streams, device, causal=causal)
+        rows = self.rows([chosen[stream] for stream in layout.fed], layout.tokens)
+        columns = {name: send(own, device) for name, own in rows.items()}
         labels_KB = send(torch.stack([self.labels_N[chosen[stream]] for stream in streams]), device)
         return Tokens(columns["input_ids"], columns.get("token_type_ids"), layout), labels_KB
+
+    def rows(self, chosen: Sequence[Tensor], width: int) -> dict[str, Tensor]:
+        """The tokens of each of several batches, its examples one after the other, as a row of so many; zeros after."""
+        found = {name: torch.zeros(len(chosen), width, dtype=torch.int64) for name in self.columns}
+        for row, chosen_B in enumerate(chosen):
+            lengths_B = self.lengths_N[chosen_B]
+            longest = int(lengths_B.max())
+            real = torch.arange(longest)[None, :] < lengths_B[:, None]
+            for name, column in self.columns.items():
+                own = column[chosen_B, :longest][real]
+                found[name][row, : len(own)] = own
+        return found
 
     def by_length(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """All examples in batches of like lengths, so that little is padded; which, not what is in them."""

@@ -8,15 +8,20 @@ filled up to N; what stands there is computed, attended to by nothing, and read 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 #: Entries of padded attention weights that cost as much time as one more group of examples does (measured on a CPU).
 _GROUP_COST: Final = 15_000
+
+#: What a batch has many of; pairs are those of tokens of one example.
+Unit: TypeAlias = Literal["tokens", "examples", "pairs"]
+Counts: TypeAlias = Mapping[Unit, int]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class Group:
     """Examples of like length, padded to the longest for the sake of one product: A examples, T tokens.
 
     `index` says which of the (R·N·H) rows of queries, keys and values go into (A, H, T); `bias` is 0 or -inf for the
-    scores, None where everything is attended to; `padding` are the places of (A·H·T) that hold no token.
+    scores, (A, 1, 1 or T, T), None where everything is attended to; `padding` are the places of (A·H·T) that hold no
+    token, None if there are none whose gradient is not 0 anyway. `draws` says where the dropout of each weight is among
+    what was drawn for the batch; without it, that is by `examples`.
     """
 
     examples: tuple[Example, ...]
@@ -45,6 +52,7 @@ class Group:
     index: Tensor
     bias: Tensor | None
     padding: Tensor | None
+    draws: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -55,22 +63,18 @@ class Attention:
     places: Tensor
 
 
-class Layout:
-    """One batch of every stream, token by token.
+class Layout(ABC):
+    """Where the tokens of one batch of every stream lie.
 
-    `lengths` are those of the B examples of each stream; `streams` says for each trial which stream is its own.
+    `counts` are the tokens of each stream, and `tokens` those of a row; `streams` says for each trial which stream is
+    its own.
     """
 
     def __init__(
-        self, lengths: Sequence[Sequence[int]], streams: Sequence[int], device: torch.device, *, causal: bool
+        self, counts: Sequence[int], tokens: int, examples: int, streams: Sequence[int], device: torch.device
     ) -> None:
-        self.streams = tuple(streams)
-        self.device, self.causal = device, causal
-        #: Real tokens of each stream.
-        self.counts = tuple(sum(stream) for stream in lengths)
-        self.tokens = max(self.counts)
-        self.examples = len(lengths[0])
-        self._lengths = lengths
+        self.counts, self.tokens, self.examples = tuple(counts), tokens, examples
+        self.streams, self.device = tuple(streams), device
         self._attention: dict[tuple[int, int], Attention] = {}
 
     @property
@@ -87,6 +91,49 @@ class Layout:
     def fed(self) -> tuple[int, ...]:
         """Streams that are fed into the model, one for each row: one row for all trials, or one for each."""
         return (0,) if self.is_shared else self.streams
+
+    @property
+    @abstractmethod
+    def pairs(self) -> tuple[int, ...]:
+        """Of each stream, for how many pairs of tokens dropout is drawn."""
+
+    def count(self, stream: int, unit: Unit) -> int:
+        """How many units of a stream dropout is drawn for."""
+        match unit:
+            case "tokens":
+                return self.counts[stream]
+            case "examples":
+                return self.examples
+            case "pairs":
+                return self.pairs[stream]
+
+    @abstractmethod
+    def positions(self) -> Tensor:
+        """Of each fed token its place in its example, shape (rows, N)."""
+
+    @abstractmethod
+    def ends(self, *, last: bool) -> Tensor:
+        """Where the first or the last token of each example is, among the (K·N) tokens of all trials; shape (K·B)."""
+
+    def attention(self, rows: int, heads: int) -> Attention:
+        """How attention goes through `rows` rows of tokens (1 or K) with so many heads."""
+        if (rows, heads) not in self._attention:
+            self._attention[rows, heads] = self._plan(rows, heads)
+        return self._attention[rows, heads]
+
+    @abstractmethod
+    def _plan(self, rows: int, heads: int) -> Attention: ...
+
+
+class Ragged(Layout):
+    """A batch as it is: `lengths` are those of the B examples of each stream."""
+
+    def __init__(
+        self, lengths: Sequence[Sequence[int]], streams: Sequence[int], device: torch.device, *, causal: bool
+    ) -> None:
+        counts = [sum(stream) for stream in lengths]
+        super().__init__(counts, max(counts), len(lengths[0]), streams, device)
+        self._lengths, self.causal = lengths, causal
 
     @property
     def pairs(self) -> tuple[int, ...]:
@@ -106,12 +153,6 @@ class Layout:
         places = [start[1:] - 1 if last else start[:-1] for start in starts]
         found = [row * self.tokens + places[stream] for row, stream in enumerate(self.streams)]
         return send(torch.cat(found), self.device)
-
-    def attention(self, rows: int, heads: int) -> Attention:
-        """How attention goes through `rows` rows of tokens (1 or K) with so many heads."""
-        if (rows, heads) not in self._attention:
-            self._attention[rows, heads] = self._plan(rows, heads)
-        return self._attention[rows, heads]
 
     def _plan(self, rows: int, heads: int) -> Attention:
         # On a GPU every group is launches to wait for, and padding is cheap.

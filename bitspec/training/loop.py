@@ -19,8 +19,11 @@ from bitspec.ir.events import Epoch, EpochEnded, Failed, NotSaved, Predictions, 
 from bitspec.ir.settings import Settings
 from bitspec.training.binding import Binding
 from bitspec.training.course import Course, Recipe, Trial
-from bitspec.training.encoding import EVALUATION_BATCH, Encoded
+from bitspec.training.devices import is_out_of_memory
+from bitspec.training.encoding import EVALUATION_BATCH, Batch, Encoded
 from bitspec.training.flat import is_causal
+from bitspec.training.graphs import UNTIL_REPLAYED, Capture, GraphedSteps
+from bitspec.training.layout import Tokens
 from bitspec.training.model import Prepared
 from bitspec.training.saving import Saver
 from bitspec.training.state import Trainable
@@ -68,11 +71,13 @@ class Training:
         main: str,
         saver: Saver | None = None,
         stop: Callable[[], bool] = _never,
+        capture: Callable[[], Capture] | None = None,
     ) -> None:
         """`metrics` scores a validation set, `main` is the score; heads are drawn by (seed, task).
 
         `saver` keeps the trials from time to time, and has them where they were kept before. Once `stop` says so, they
-        are kept after the step that is under way, and the training ends.
+        are kept after the step that is under way, and the training ends. With `capture`, which makes what captures
+        steps, those of architectures that are known are captured and replayed.
         """
         if len({_common(recipe.settings) for recipe in recipes}) != 1:
             raise ValueError("the trials of a pack have the same epochs, batch size, length, precision and dropout")
@@ -82,6 +87,8 @@ class Training:
         self._training, self._validation = training, validation
         self._metrics, self._main = metrics, main
         self._saver, self._stop = saver or Saver(), stop
+        self._capture = capture if prepared.architecture is not None else None
+        self._graphs: GraphedSteps | None = None
         self._binding: Binding | None = None
         self._settings = recipes[0].settings
         self._steps = math.ceil(len(training) / self._settings.batch_size)
@@ -93,6 +100,9 @@ class Training:
 
     def close(self) -> None:
         """Give the model back as it was before, bit for bit; the head stays as it is."""
+        if self._graphs is not None:
+            self._graphs.close()
+            self._graphs = None
         if self._binding is not None:
             self._binding.close()
             self._binding = None
@@ -125,14 +135,19 @@ class Training:
                 waiting += reversed(halves)
 
     def rehearse(self, steps: int) -> float:
-        """Train so many steps from the beginning, and return the seconds that one takes."""
+        """Train so many steps from the beginning, and return the seconds that one takes (replayed, if captured)."""
         course = Course(self.trials)
         self._bind(course)
         self.prepared.model.train()
+        for _ in range(0 if self._capture is None else UNTIL_REPLAYED):
+            for _ in range(steps):
+                self._step(course)
+            course.step = 0
+        course.losses_K.tolist()  # waits for a GPU
         began = time.perf_counter()
         for _ in range(steps):
             self._step(course)
-        course.losses_K.tolist()  # waits for a GPU
+        course.losses_K.tolist()
         return (time.perf_counter() - began) / steps
 
     def _bind(self, course: Course) -> None:
@@ -146,6 +161,17 @@ class Training:
             frozen_type=torch.bfloat16 if self._settings.precision == "bf16" else None,
         )
         prepared.noise.begin_trials(prepared.model, course.seeds, self._settings.dropout)
+        if self._capture is not None:
+            self._graphs = GraphedSteps(
+                course,
+                self._training,
+                prepared.noise,
+                self._capture(),
+                lambda tokens, labels_KB, rates_K: self._compute(course, tokens, labels_KB, list(rates_K)),
+                self._binding.write,
+                batch_size=self._settings.batch_size,
+                causal=is_causal(prepared.model),
+            )
 
     def _train(self, course: Course) -> Iterator[TrainingEvent]:
         """Train a course from where it is to its end."""
@@ -190,37 +216,55 @@ class Training:
 
     def _step(self, course: Course) -> None:
         """One step of all trials. Nothing of it is to be seen if memory runs out in it."""
-        assert self._binding is not None
         size, settings = len(self._training), self._settings
         first = course.step % self._steps * settings.batch_size
         orders = [course.order(seed, size)[first : first + settings.batch_size] for seed in course.seeds]
-        for trial in course.trials:
-            trial.state.zero_grad()
-        logits_KBC, labels_KB = self._logits(self._training, orders, course, step=course.step)
-        losses_K = losses_of(logits_KBC, labels_KB)
-        losses_K.sum().backward()
-        for trial in course.trials:
-            trial.step(course.step, settings.epochs * self._steps)
-        self._binding.write()
-        course.losses_K += losses_K.detach().double() * labels_KB.shape[1]
-        course.seen += labels_KB.shape[1]
+        rates = [trial.rate(course.step, settings.epochs * self._steps) for trial in course.trials]
+        if self._graphs is not None:
+            losses_K = self._graphs.step(orders, rates)
+        else:
+            tokens, labels_KB = self._batch(self._training, orders, course)
+            losses_K = self._compute(course, tokens, labels_KB, rates)
+        course.losses_K += losses_K.double() * len(orders[0])
+        course.seen += len(orders[0])
         course.step += 1
 
-    def _logits(self, split: Encoded, chosen: Sequence[Tensor], course: Course, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Logits (K, B, C) and labels (K, B) of the chosen examples: one batch a stream, or one for all trials."""
+    def _compute(
+        self, course: Course, batch: Tokens | Batch, labels_KB: Tensor, rates: Sequence[float | Tensor]
+    ) -> Tensor:
+        """Follow the gradient of a batch, with the rates of the trials; their losses (K). It waits for nothing."""
         assert self._binding is not None
-        prepared = self.prepared
-        architecture = prepared.architecture
+        for trial in course.trials:
+            trial.state.zero_grad()
+        losses_K = losses_of(self._logits(batch, course.step), labels_KB)
+        losses_K.sum().backward()
+        for trial, rate in zip(course.trials, rates, strict=True):
+            trial.step(rate)
+        self._binding.write()
+        return losses_K.detach()
+
+    def _batch(self, split: Encoded, chosen: Sequence[Tensor], course: Course) -> tuple[Tokens | Batch, Tensor]:
+        """The chosen examples, one batch a stream or one for all trials, and their labels (K, B)."""
+        device = self.prepared.device
+        if self.prepared.architecture is None:
+            batch = split.batch(chosen[0], device)
+            return batch, batch.labels_B[None]
+        streams = course.streams if len(chosen) > 1 else (0,) * len(course.trials)
+        return split.tokens(chosen, streams, device, causal=is_causal(self.prepared.model))
+
+    def _logits(self, batch: Tokens | Batch, step: int = 0) -> Tensor:
+        """Logits (K, B, C) of a batch, with the dropout of a step."""
+        assert self._binding is not None
+        model, noise, architecture = self.prepared.model, self.prepared.noise, self.prepared.architecture
         self._binding.spread()
         with self._precision():
-            if architecture is not None:
-                streams = course.streams if len(chosen) > 1 else (0,) * len(course.trials)
-                tokens, labels_KB = split.tokens(chosen, streams, prepared.device, causal=is_causal(prepared.model))
-                prepared.noise.begin_step(step, tokens.layout)
-                return architecture.logits(prepared.model, tokens), labels_KB
-            batch = split.batch(chosen[0], prepared.device)
-            prepared.noise.begin_step(step, batch.inputs["attention_mask"])
-            return prepared.model(**batch.inputs).logits[None], batch.labels_B[None]
+            if isinstance(batch, Tokens):
+                assert architecture is not None
+                noise.begin_step(step, batch.layout)
+                return architecture.logits(model, batch)
+            noise.begin_step(step, batch.inputs["attention_mask"])
+            logits_BC: Tensor = model(**batch.inputs).logits
+            return logits_BC[None]
 
     def _end_epoch(self, course: Course) -> Iterator[TrainingEvent]:
         if course.epoch + 1 == self._settings.epochs and len(course.trials) > 1:
@@ -265,7 +309,7 @@ class Training:
             )
             for chosen_B in split.by_length(max(_FEWEST, EVALUATION_BATCH // trials)):
                 with torch.no_grad():
-                    logits_KBC, _ = self._logits(split, [chosen_B], course)
+                    logits_KBC = self._logits(self._batch(split, [chosen_B], course)[0])
                 logits_KNC.index_copy_(1, chosen_B, logits_KBC.to("cpu", logits_KNC.dtype))
                 yield from self._stop_if_asked(course)
                 if time.monotonic() - told > TICK:
@@ -301,14 +345,6 @@ class Training:
 
 def _common(settings: Settings) -> tuple[object, ...]:
     return settings.epochs, settings.batch_size, settings.max_length, settings.precision, settings.dropout
-
-
-def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an error says that memory ran out, that of a GPU or of this machine."""
-    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
-        return True
-    said = str(problem).lower()
-    return any(words in said for words in ("allocate memory", "out of memory", "alloc_failed"))
 
 
 def losses_of(logits_KBC: Tensor, labels_KB: Tensor) -> Tensor:

@@ -13,12 +13,13 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
-from bitspec.training.layout import Attention, Group, Layout
+from bitspec.training.layout import Attention, Counts, Group, Layout, Unit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,15 +40,44 @@ def batch_order(seed: int, epoch: int, examples: int) -> Tensor:
     return torch.randperm(examples, generator=generator)
 
 
+@dataclass(frozen=True)
+class Draw:
+    """What a site draws of a stream: so many entries (`width`) for each of the units of a batch."""
+
+    stream: int
+    site: str
+    unit: Unit
+    width: int
+
+
+class Ahead:
+    """Places for all that the steps of a pack draw, filled before each step: a step that is captured reads there.
+
+    A place is made when its site first asks, with `room` for so many units. `counts` are those of each stream in the
+    step that is next, or under way.
+    """
+
+    def __init__(self, room: Counts) -> None:
+        self.places: dict[Draw, Tensor] = {}
+        self.counts: tuple[Counts, ...] = ()
+        self._room = room
+
+    def make_place(self, draw: Draw, device: torch.device) -> None:
+        """Make a place for a draw."""
+        count = self._room[draw.unit] * draw.width
+        self.places[draw] = torch.zeros(_words(count), dtype=torch.int64, device=device)
+
+
 class Noise:
     """The dropout of one model: all its sites, keyed by (seed, step, site).
 
     `attach` puts it in the place of the model's own. `begin_trials` and `begin_step` say what the draws are keyed by.
-    `layout` is that of the batch where it is not padded.
+    `layout` is that of the batch where it is not padded. With `ahead`, what is drawn has its places there.
     """
 
     def __init__(self) -> None:
         self.layout: Layout | None = None
+        self.ahead: Ahead | None = None
         self._generators: dict[torch.device, torch.Generator] = {}
         self._seeds: tuple[int, ...] = (0,)
         self._step = 0
@@ -97,6 +127,14 @@ class Noise:
         # For what draws from torch's own generators, in architectures that we do not reach into.
         torch.manual_seed(keyed("other", self._seeds[0], step))
 
+    def draw_ahead(self, step: int, counts: Sequence[Counts]) -> None:
+        """Draw all that the `ahead` has places for, before a step of batches of so many tokens; one a stream."""
+        assert self.ahead is not None
+        self._step = step
+        self.ahead.counts = tuple(counts)
+        for draw in self.ahead.places:
+            self._draw_into(draw, self.ahead)
+
     def drop(self, x: Tensor, p: float, site: str) -> Tensor:
         """Inverted dropout: a share p of the entries of x becomes 0, the others are divided by 1 - p.
 
@@ -107,28 +145,25 @@ class Noise:
             return self._drop_unpadded(self.layout, x, p, site)
         places = self._real_places(x)
         if places is None:
-            return x * self._draw(0, x.numel(), p, site, x.device).view(x.shape).to(x.dtype)
+            return x * _keep(self._bits(0, site, x.numel(), x.device), p).view(x.shape).to(x.dtype)
         keep = torch.zeros(x.numel() // places[1], places[1], device=x.device)
-        drawn = self._draw(0, places[0].numel() * places[1], p, site, x.device)
+        drawn = _keep(self._bits(0, site, places[0].numel() * places[1], x.device), p)
         keep.index_copy_(0, places[0], drawn.view(-1, places[1]))
         return x * keep.view(x.shape).to(x.dtype)
 
     def _drop_unpadded(self, layout: Layout, x: Tensor, p: float, site: str) -> Tensor:
-        if x.dim() == 3 and x.shape[1] == layout.tokens:
-            counts, length, rows = layout.counts, layout.tokens, x
-        else:
-            counts, length = (layout.examples,) * len(layout.counts), layout.examples
-            rows = x.view(layout.trials, length, -1)
-        features = rows.shape[2]
+        is_tokens = x.dim() == 3 and x.shape[1] == layout.tokens
+        rows = x if is_tokens else x.view(layout.trials, layout.examples, -1)
+        length, features = rows.shape[1:]
         drawn = [
-            self._draw(stream, count * features, p, site, x.device).view(count, features)
-            for stream, count in enumerate(counts)
+            _keep(self._drawn(Draw(stream, site, "tokens" if is_tokens else "examples", features), x.device), p)
+            for stream in range(len(layout.counts))
         ]
         if layout.is_shared:
-            return (rows * drawn[0].to(x.dtype)).view(x.shape)
+            return (rows * drawn[0].view(length, features).to(x.dtype)).view(x.shape)
         keep = torch.zeros(len(drawn), length, features, dtype=x.dtype, device=x.device)
         for stream, part in enumerate(drawn):
-            keep[stream, : len(part)] = part
+            keep[stream].view(-1)[: len(part)] = part
         own = keep if len(drawn) == layout.trials else torch.stack([keep[stream] for stream in layout.streams])
         return (rows * own).view(x.shape)
 
@@ -139,9 +174,13 @@ class Noise:
         """
         layout = self.layout
         assert layout is not None
-        device = plan.places.device
-        drawn = [self._draw(stream, heads * pairs, p, site, device) for stream, pairs in enumerate(layout.pairs)]
-        keeps = []
+        draws = [Draw(stream, site, "pairs", heads) for stream in range(len(layout.counts))]
+        lanes = [self._drawn(draw, plan.places.device) for draw in draws]
+        (first, *_), kept = plan.groups, []
+        if first.draws is not None:  # a batch in its bucket: one group
+            found = torch.cat(lanes).index_select(0, first.draws)
+            return [_keep(found, p).view(-1, heads, first.longest, first.longest)]
+        drawn = [_keep(own, p) for own in lanes]
         for group in plan.groups:
             own = group.examples[: len(group.examples) // rows] if layout.is_shared else group.examples
             parts = [
@@ -150,22 +189,38 @@ class Noise:
                 )
                 for example in own
             ]
-            keeps.append(_padded(parts, group, heads))
-        return keeps
+            kept.append(_padded(parts, group, heads))
+        return kept
 
-    def _draw(self, stream: int, count: int, p: float, site: str, device: torch.device) -> Tensor:
-        # Zeros, and 1 / (1 - p) where an entry is kept; the same entries whatever the model computes in.
-        kept = round((1 - p) * _LANE)
-        if kept in {0, _LANE}:
-            return torch.full((count,), float(kept == _LANE), device=device)
+    def _drawn(self, draw: Draw, device: torch.device) -> Tensor:
+        """Random bits for a site, for all of the batch: 16 for each entry, (count · width)."""
+        assert self.layout is not None
+        count = self.layout.count(draw.stream, draw.unit) * draw.width
+        if self.ahead is None:
+            return self._bits(draw.stream, draw.site, count, device)
+        if draw not in self.ahead.places:
+            self.ahead.make_place(draw, device)
+            self._draw_into(draw, self.ahead)
+        return self.ahead.places[draw].view(torch.int16)[:count]
+
+    def _draw_into(self, draw: Draw, ahead: Ahead) -> None:
+        bits = ahead.places[draw]
+        count = ahead.counts[draw.stream][draw.unit] * draw.width
+        self._fill(bits[: _words(count)], draw.stream, draw.site)
+
+    def _bits(self, stream: int, site: str, count: int, device: torch.device) -> Tensor:
+        bits = torch.empty(_words(count), dtype=torch.int64, device=device)
+        self._fill(bits, stream, site)
+        return bits.view(torch.int16)[:count]
+
+    def _fill(self, bits: Tensor, stream: int, site: str) -> None:
+        device = bits.device
         generator = self._generators.get(device)
         if generator is None:
             generator = self._generators[device] = torch.Generator(device)
         generator.manual_seed(keyed("dropout", self._seeds[stream], self._step, site))
         # 64 random bits at a time, for four entries: several times faster than a number for each.
-        bits = torch.empty(math.ceil(count / 4), dtype=torch.int64, device=device)
-        lanes = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[:count]
-        return (lanes < kept - _LANE // 2).float().mul_(_LANE / kept)
+        bits.random_(-(2**63), None, generator=generator)
 
     def _real_places(self, x: Tensor) -> tuple[Tensor, int] | None:
         # Which pieces of x belong to real tokens, in the order of the batch, and the size of a piece.
@@ -184,6 +239,19 @@ class Noise:
                 self._places[heads] = real_BHTT.flatten().nonzero().squeeze(1)
             return self._places[heads], 1
         return None
+
+
+def _words(count: int) -> int:
+    # Numbers of 64 bits for so many entries of 16.
+    return math.ceil(count / 4)
+
+
+def _keep(lanes: Tensor, p: float) -> Tensor:
+    # Zeros, and 1 / (1 - p) where an entry is kept; the same entries whatever the model computes in.
+    kept = round((1 - p) * _LANE)
+    if kept in {0, _LANE}:
+        return torch.full(lanes.shape, float(kept == _LANE), device=lanes.device)
+    return (lanes < kept - _LANE // 2).float().mul_(_LANE / kept)
 
 
 def _padded(parts: Sequence[Tensor], group: Group, heads: int) -> Tensor:

@@ -75,7 +75,7 @@ def _cell(
     """Seconds of a step of each trial alone, and of packs by their size."""
     import torch
 
-    from bitspec.training.loop import is_out_of_memory
+    from bitspec.training.devices import is_out_of_memory
     from tests.benchmarks.engine import Trial, prepared_model, training
 
     grid.machine.begin()

@@ -9,24 +9,24 @@ from hypothesis import strategies as st
 
 from bitspec.training.encoding import encode
 from bitspec.training.examples import Split
-from bitspec.training.layout import Layout, by_length, examples
+from bitspec.training.layout import Ragged, by_length, examples
 
 CPU = torch.device("cpu")
 
 
 @st.composite
-def layouts(draw: st.DrawFn) -> tuple[Layout, list[list[int]]]:
+def layouts(draw: st.DrawFn) -> tuple[Ragged, list[list[int]]]:
     count = draw(st.integers(1, 5))
     length = st.integers(1, draw(st.sampled_from([3, 90])))
     streams = draw(st.integers(1, 3))
     lengths = draw(st.lists(st.lists(length, min_size=count, max_size=count), min_size=streams, max_size=streams))
     own = list(range(streams)) + draw(st.lists(st.integers(0, streams - 1), max_size=2))
-    return Layout(lengths, own, CPU, causal=draw(st.booleans())), lengths
+    return Ragged(lengths, own, CPU, causal=draw(st.booleans())), lengths
 
 
 @settings(max_examples=100, deadline=None)
 @given(layouts(), st.integers(1, 3), st.booleans())
-def test_every_token_is_in_one_group_once(made: tuple[Layout, list[list[int]]], heads: int, apart: bool) -> None:
+def test_every_token_is_in_one_group_once(made: tuple[Ragged, list[list[int]]], heads: int, apart: bool) -> None:
     layout, lengths = made
     rows = layout.trials if apart or not layout.is_shared else 1
     plan = layout.attention(rows, heads)
@@ -46,7 +46,7 @@ def test_every_token_is_in_one_group_once(made: tuple[Layout, list[list[int]]], 
 
 @settings(max_examples=60, deadline=None)
 @given(layouts())
-def test_a_token_attends_to_its_own_example_alone(made: tuple[Layout, list[list[int]]]) -> None:
+def test_a_token_attends_to_its_own_example_alone(made: tuple[Ragged, list[list[int]]]) -> None:
     layout, _ = made
     for group in layout.attention(layout.trials, 1).groups:
         for place, example in enumerate(group.examples):
@@ -60,7 +60,7 @@ def test_a_token_attends_to_its_own_example_alone(made: tuple[Layout, list[list[
 
 
 def test_positions_and_ends() -> None:
-    layout = Layout([[2, 3], [1, 1]], [1, 0, 1], CPU, causal=False)
+    layout = Ragged([[2, 3], [1, 1]], [1, 0, 1], CPU, causal=False)
     assert (layout.trials, layout.examples, layout.tokens, layout.counts) == (3, 2, 5, (5, 2))
     assert layout.positions().tolist() == [[0, 0, 0, 0, 0], [0, 1, 0, 1, 2], [0, 0, 0, 0, 0]]
     assert layout.ends(last=False).tolist() == [0, 1, 5, 7, 10, 11]

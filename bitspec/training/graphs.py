@@ -1,0 +1,296 @@
+"""Steps that are captured once for each bucket of batches, and replayed from then on: one launch instead of thousands.
+
+What a step reads of its batch lies in tensors that stay where they are, filled before each step; all else that it does
+is computed on the device. So nothing of it may depend on what only this machine knows: a number that changes from step
+to step (a learning rate) is a tensor, and dropout is drawn ahead.
+
+A bucket's first batch is computed as usual, which also makes whatever a device makes when it first computes something.
+Its second one is captured and computed. Its third is computed and replayed: only if both give the same is the graph
+used from then on. Whatever goes wrong with that, training goes on without graphs, on the same shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+from bitspec.training.buckets import Bucket, Fixed, totals
+from bitspec.training.course import Course
+from bitspec.training.devices import is_out_of_memory
+from bitspec.training.encoding import Encoded
+from bitspec.training.layout import Counts, Tokens, send
+from bitspec.training.noise import Ahead, Noise
+
+#: How far a replayed step may be from a computed one, of how far that moved; the same kernels give the same bits.
+_APART: Final = 0.01
+
+#: And how far, of its size, whatever it moved: a few roundings of float32.
+_ROUNDING: Final = 1e-6
+
+#: How many times a batch of each bucket must come before the next one is replayed.
+UNTIL_REPLAYED: Final = 3
+
+
+class Capture(Protocol):
+    """How a device captures what is computed on it."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """Steps are computed, captured and replayed inside of this."""
+        ...
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Capture a step, which is not computed then, and return what replays it. Raises RuntimeError if it cannot."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was captured."""
+        ...
+
+
+class CudaGraphs:
+    """CUDA graphs on a stream of their own. They share their memory: none reads what another has left."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+        self._graphs: list[torch.cuda.CUDAGraph] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """On the stream of the graphs, after all that was asked of the usual one, and before all that will be."""
+        outside = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(outside)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            outside.wait_stream(self._stream)
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Capture a step, and return what replays it. Raises RuntimeError if it cannot be captured."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            step()
+        self._graphs.append(graph)
+        return graph.replay
+
+    def close(self) -> None:
+        """Give back the graphs, all at once: torch clears what graphs of one stream share when the first one goes."""
+        torch.cuda.synchronize(self._device)
+        for graph in self._graphs:
+            graph.reset()
+        self._graphs.clear()
+
+
+#: One step of a pack: of these tokens and labels (K, B), with these learning rates (K); it returns the losses (K).
+Compute = Callable[[Tokens, Tensor, Tensor], Tensor]
+
+
+@dataclass
+class _Step:
+    """The step of one bucket: the tensors that it reads, and `losses_K`, which it writes.
+
+    It `is_warm` once it was computed, has a `replay` once it was captured, and `is_right` once that was checked.
+    """
+
+    bucket: Bucket
+    columns: dict[str, Tensor]
+    labels_KB: Tensor
+    starts_SB: Tensor
+    pairs_before_SB: Tensor
+    losses_K: Tensor
+    is_warm: bool = False
+    replay: Callable[[], None] | None = None
+    is_right: bool = False
+
+
+class GraphedSteps:
+    """The steps of a course, each for all of its trials.
+
+    `problem` says, in words, why steps are not captured any more; None as long as they are.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        split: Encoded,
+        noise: Noise,
+        capture: Capture,
+        compute: Compute,
+        restore: Callable[[], None],
+        *,
+        batch_size: int,
+        causal: bool,
+    ) -> None:
+        """`restore` puts values into the model that were put into the trials' vectors."""
+        self.problem: str | None = None
+        self._course, self._split, self._noise = course, split, noise
+        self._capture, self._compute, self._restore = capture, compute, restore
+        self._causal = causal
+        self._steps: dict[Bucket, _Step] = {}
+        self._device = course.losses_K.device
+        # AdamW's kernel for CUDA reads a float32; on a CPU it takes a number as exact as one of Python's.
+        kind = torch.float32 if self._device.type == "cuda" else torch.float64
+        self._rates_K = torch.zeros(len(course.trials), dtype=kind, device=self._device)
+        longest = sorted(split.lengths_N.tolist())[-batch_size:]
+        room = Bucket.of([longest])
+        noise.ahead = Ahead(
+            {"tokens": room.tokens, "examples": room.examples, "pairs": room.examples * room.longest**2}
+        )
+
+    def close(self) -> None:
+        """Give back all graphs; the noise is drawn as usual again."""
+        self._forget()
+        self._noise.ahead = None
+
+    def step(self, chosen: Sequence[Tensor], rates: Sequence[float]) -> Tensor:
+        """One step of the chosen examples (B), one batch a stream, with the rates of the trials; the losses (K)."""
+        lengths = [self._split.lengths_N[chosen_B].tolist() for chosen_B in chosen]
+        counts: list[Counts] = [
+            {"tokens": sum(own), "examples": len(own), "pairs": sum(length**2 for length in own)} for own in lengths
+        ]
+        with self._capture.running():
+            step = self._step_of(Bucket.of(lengths), len(chosen))
+            self._fill(step, chosen, lengths, rates)
+            self._noise.draw_ahead(self._course.step, counts)
+            self._run(step)
+            return step.losses_K
+
+    def _step_of(self, bucket: Bucket, streams: int) -> _Step:
+        if bucket not in self._steps:
+            trials, device = len(self._course.trials), self._device
+            rows = 1 if streams == 1 else trials
+            labels = self._split.labels_N
+            self._steps[bucket] = _Step(
+                bucket,
+                {
+                    name: torch.zeros(rows, bucket.tokens, dtype=torch.int64, device=device)
+                    for name in self._split.columns
+                },
+                torch.zeros(trials, bucket.examples, dtype=labels.dtype, device=device),
+                torch.zeros(streams, bucket.examples + 1, dtype=torch.int64, device=device),
+                torch.zeros(streams, bucket.examples + 1, dtype=torch.int64, device=device),
+                torch.zeros(trials, dtype=torch.float64, device=device),
+            )
+        return self._steps[bucket]
+
+    def _fill(
+        self, step: _Step, chosen: Sequence[Tensor], lengths: Sequence[Sequence[int]], rates: Sequence[float]
+    ) -> None:
+        streams = self._streams(len(chosen))
+        fed = (0,) if len(chosen) == 1 else streams
+        columns = self._split.rows([chosen[stream] for stream in fed], step.bucket.tokens)
+        for name, rows in columns.items():
+            step.columns[name].copy_(send(rows, self._device))
+        labels_KB = torch.stack([self._split.labels_N[chosen[stream]] for stream in streams])
+        step.labels_KB.copy_(send(labels_KB, self._device))
+        step.starts_SB.copy_(send(totals(lengths), self._device))
+        pairs = totals([[length**2 for length in own] for own in lengths])
+        step.pairs_before_SB.copy_(send(pairs, self._device))
+        self._rates_K.copy_(send(torch.tensor(rates, dtype=self._rates_K.dtype), self._device))
+
+    def _streams(self, streams: int) -> tuple[int, ...]:
+        return self._course.streams if streams > 1 else (0,) * len(self._course.trials)
+
+    def _run(self, step: _Step) -> None:
+        if step.is_right and step.replay is not None:
+            step.replay()
+        elif step.replay is not None:
+            self._check(step, step.replay)
+        else:
+            if step.is_warm and self.problem is None:
+                step.replay = self._captured(step)
+            self._computed(step)
+            step.is_warm = True
+
+    def _captured(self, step: _Step) -> Callable[[], None] | None:
+        try:
+            return self._capture.capture(lambda: self._compute_step(step))
+        except Exception as problem:  # if it is not the capturing that goes wrong, computing will say so
+            self._give_up(f"a step cannot be captured: {_said(problem)}")
+            return None
+
+    def _check(self, step: _Step, replay: Callable[[], None]) -> None:
+        """Replay a step and compute it, and go on with what was computed."""
+        state = [tensor for trial in self._course.trials for tensor in trial.tensors]
+        try:
+            before, replayed = ([tensor.clone() for tensor in (*state, step.losses_K)] for _ in range(2))
+        except RuntimeError as problem:
+            if not is_out_of_memory(problem):
+                raise
+            before = []
+        if not before:
+            self._give_up("there is no memory to check them")
+            self._computed(step)
+            return
+        replay()
+        for own, tensor in zip(replayed, (*state, step.losses_K), strict=True):
+            own.copy_(tensor)
+        for own, tensor in zip(before, state, strict=False):
+            tensor.copy_(own)
+        self._restore()
+        self._computed(step)
+        before[-1].zero_()  # losses are new in each step
+        pairs = zip(replayed, (*state, step.losses_K), before, strict=True)
+        step.is_right = all(agree(*three) for three in pairs)
+        if not step.is_right:
+            self._give_up("a replayed step came out otherwise than the same step computed")
+
+    def _computed(self, step: _Step) -> None:
+        """Compute a step; where memory is short, without the memory of graphs."""
+        try:
+            self._compute_step(step)
+        except RuntimeError as problem:
+            has_graphs = any(one.replay is not None for one in self._steps.values())
+            if not (has_graphs and is_out_of_memory(problem)):
+                raise
+        else:
+            return
+        # Not inside of `except`: the error holds what fills the memory.
+        self._give_up("memory ran out")
+        self._compute_step(step)
+
+    def _give_up(self, problem: str) -> None:
+        self.problem = problem
+        self._forget()
+
+    def _forget(self) -> None:
+        for step in self._steps.values():
+            step.replay, step.is_right = None, False
+        self._capture.close()
+
+    def _compute_step(self, step: _Step) -> None:
+        tokens = Tokens(
+            step.columns["input_ids"],
+            step.columns.get("token_type_ids"),
+            Fixed(
+                step.bucket,
+                step.starts_SB,
+                step.pairs_before_SB,
+                self._streams(len(step.starts_SB)),
+                causal=self._causal,
+            ),
+        )
+        step.losses_K.copy_(self._compute(tokens, step.labels_KB, self._rates_K))
+
+
+def agree(found: Tensor, expected: Tensor, before: Tensor) -> bool:
+    """Whether a tensor came to what was expected, from what it was before: the same but for rounding.
+
+    It waits for the device.
+    """
+    if not torch.equal(found.isfinite(), expected.isfinite()):
+        return False
+    found, expected, before = (tensor.double().nan_to_num(0, 0, 0) for tensor in (found, expected, before))
+    allowed = _APART * (expected - before).norm() + _ROUNDING * expected.norm()
+    return bool((found - expected).norm() <= allowed)
+
+
+def _said(problem: Exception) -> str:
+    return next(iter(str(problem).strip().splitlines()), "") or type(problem).__name__
