@@ -162,6 +162,7 @@ def request(
     pack: str,
     packs_of: Path | None,
     device: str | None = None,
+    graphs: bool = False,
     keep_values: bool = False,
     save_every: float | None = None,
     allow_pickle: bool = False,
@@ -191,6 +192,7 @@ def request(
         None if packs_of is None else Store(packs_of),
         save_every,
         allow_pickle=allow_pickle,
+        graphs=graphs,
     )
     if asked.packs_of is not None:
         asked.packs_of.read_path()  # that there is none is said before anything else

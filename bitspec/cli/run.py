@@ -42,6 +42,7 @@ def _not_nan(_context: click.Context, _option: click.Parameter, value: float | N
     help="What trains, with options of its own; `bitspec plugins` lists all that are installed.",
 )
 @click.option("--device", metavar="DEVICE", help="cpu, cuda or cuda:1.  [default: the GPU, if there is one]")
+@click.option("--graphs", is_flag=True, help="Capture steps on a GPU and replay them, as CUDA graphs.")
 @click.option("--keep-values", is_flag=True, help="Keep the trained values of every trial, however many they are.")
 @click.option(
     "--checkpoint-every",
@@ -55,6 +56,7 @@ def _not_nan(_context: click.Context, _option: click.Parameter, value: float | N
 def command(
     runner: str,
     device: str | None,
+    graphs: bool,
     keep_values: bool,
     checkpoint_every: float | None,
     fail_fast: bool,
@@ -84,7 +86,9 @@ def command(
 
     own = taken(options)
     save_every = None if checkpoint_every is None else 60 * checkpoint_every
-    asked, diagnostics = request(**options, device=device, keep_values=keep_values, save_every=save_every)
+    asked, diagnostics = request(
+        **options, device=device, graphs=graphs, keep_values=keep_values, save_every=save_every
+    )
     if not dry_run:
         asked.store.prepare()
     plan = asked.plan(fetch=not dry_run, on_fetch=fetching)
@@ -102,6 +106,8 @@ def command(
         return 0
     trains = made(runner, own)
     device = trains.device(asked.work)  # what is wrong is said before anything is put down
+    if graphs and not device.startswith("cuda"):
+        click.echo(f"`--graphs` is for a GPU, and this is `{device}`: steps are computed as usual", err=True)
     division, packing = asked.division(plan, device=device)
     number, stopping = asked.begin(plan, command_line, warnings), Stopping()
     began = time.monotonic()

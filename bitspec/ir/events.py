@@ -122,11 +122,21 @@ class EpochEnded:
 
 
 @dataclass(frozen=True)
-class NotSaved:
-    """A trial, and those that are trained with it, could not be saved on their way: `message` says why. They go on."""
+class Notice:
+    """Something that the user should know of a trial, and of those that are trained with it. They go on."""
 
     key: str
     message: str
+
+
+@dataclass(frozen=True)
+class NotSaved(Notice):
+    """They could not be saved on their way: `message` says why."""
+
+
+@dataclass(frozen=True)
+class NotCaptured(Notice):
+    """Their steps are not replayed as CUDA graphs any more, but computed: `message` says why."""
 
 
 @dataclass(frozen=True)
@@ -155,4 +165,4 @@ class Failed:
     help: str | None = None
 
 
-Event: TypeAlias = Started | Stepped | EpochEnded | NotSaved | Finished | Failed
+Event: TypeAlias = Started | Stepped | EpochEnded | NotSaved | NotCaptured | Finished | Failed

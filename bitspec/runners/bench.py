@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from bitspec import plugins, registry
@@ -59,7 +59,7 @@ class Bench:
 
         self.work = work
         self.inputs = Inputs(work) if inputs is None else inputs
-        self.device = device(work.device)
+        self.device, self.place = device(work.device), place(work)
         self.known: Known = {}
         self.selections = Selections(work.study, work.base, self._source_for, catalogue_of=self.inputs.catalogue)
         self._suppositions = suppositions(work.study, work.base, catalogue_of=self.inputs.catalogue)
@@ -144,6 +144,7 @@ class Bench:
         return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks), fingerprint)
 
     def _training(self, pack: Sequence[_Ready], saver: Saver | None = None, stop: Stop = never) -> Training:
+        from bitspec.training.graphs import CudaGraphs
         from bitspec.training.loop import Training
 
         first = pack[0].planned
@@ -160,6 +161,7 @@ class Bench:
             main=facts.metric,
             saver=saver,
             stop=stop,
+            capture=partial(CudaGraphs, self.device) if self.work.graphs and self.device.type == "cuda" else None,
         )
 
     def _head(self, task: Task) -> str:
@@ -167,7 +169,7 @@ class Bench:
         return task.name if task.data is None else self.inputs.facts(task).fingerprint
 
     def _result(self, own: _Ready, trial: InTraining) -> Result:
-        from bitspec.training.devices import device_name, threads
+        from bitspec.training.devices import threads
 
         planned, selected = own.planned, own.selected
         facts = self.selections.catalogue(planned.trial.model)
@@ -183,7 +185,7 @@ class Bench:
             training_examples=len(training),
             validation_examples=sum(map(len, validation)),
             seconds=math.fsum(epoch.seconds for epoch in trial.epochs),
-            device=device_name(self.device),
+            device=self.place,
             threads=threads(),
             pack=tuple(trial.pack),
             model_fingerprint=own.model_fingerprint,
@@ -274,6 +276,13 @@ def _examples_of(by: Ranking) -> int:
     """How many training examples a ranking looks at."""
     examples = complete(registry.need(plugins.Ranking, by.name).arguments, by.arguments).get("examples")
     return examples if isinstance(examples, int) else EXAMPLES
+
+
+def place(work: Work) -> str:
+    """What provenance calls the device of this machine. Raises BitspecError if there is none."""
+    from bitspec.training.devices import device, device_name
+
+    return device_name(device(work.device), graphs=work.graphs)
 
 
 def run_pack(bench: Bench, pack: Pack, stop: Stop = never, known: Known | None = None) -> Iterator[Event]:

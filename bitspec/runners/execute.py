@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bitspec.ir.events import Event, Failed, Finished, NotSaved, Started
+from bitspec.ir.events import Event, Failed, Finished, Notice, NotSaved, Started
 from bitspec.ir.trials import Planned
 from bitspec.runners.claims import Claims
 from bitspec.runners.plan import Plan
@@ -77,7 +77,7 @@ def execute(
         for event in events:
             planned = trials[event.key]
             outcome.is_saved &= not isinstance(event, NotSaved)
-            if planned.key in claims.company and not isinstance(event, NotSaved):
+            if planned.key in claims.company and not isinstance(event, Notice):
                 continue
             match event:
                 case Started():

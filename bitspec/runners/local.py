@@ -11,7 +11,7 @@ from bitspec.diagnostics import BitspecError
 from bitspec.ir.events import Event
 from bitspec.parameters.files import model_files
 from bitspec.parameters.models import model_folder
-from bitspec.runners.bench import Bench, run_pack
+from bitspec.runners.bench import Bench, place, run_pack
 from bitspec.runners.planner import Division, Packing, choose
 from bitspec.runners.protocol import Pack, Packs, Stop, Work, handed_out, never
 from bitspec.runners.stopwatch import BenchStopwatch
@@ -34,9 +34,7 @@ class LocalRunner:
 
     def device(self, work: Work) -> str:
         """What provenance calls the device. Raises BitspecError if there is none."""
-        from bitspec.training.devices import device, device_name
-
-        return device_name(device(work.device))
+        return place(work)
 
     def crew(self, work: Work, trials: int) -> int:
         """How many processes train so many trials, if there are as many packs."""

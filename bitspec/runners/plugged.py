@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 from bitspec import plugins, registry
 from bitspec.diagnostics import BitspecError, did_you_mean, error, listed
 from bitspec.guard import Installed, guarded
-from bitspec.ir.events import Ending, Event, Failed, Finished, NotSaved, Result, Started
+from bitspec.ir.events import Ending, Event, Failed, Finished, Notice, Result, Started
 from bitspec.ir.values import TrainedValues
 from bitspec.runners.planner import Division, Packing
 from bitspec.runners.protocol import Known, Pack, Packs, Runner, Stop, Work, never
@@ -113,13 +113,13 @@ class _Watched:
         if not isinstance(event, get_args(Event)):
             raise TypeError(f"it told {event!r}, which is none of the events of bitspec.ir.events")
         what = type(event).__name__
-        is_known = event.key in self._begun or (isinstance(event, NotSaved) and event.key in self._ended)
+        is_known = event.key in self._begun or (isinstance(event, Notice) and event.key in self._ended)
         if not is_known:
             why = "had ended" if event.key in self._ended else "it did not take"
             raise ValueError(f"it told {what} of a trial that {why}: {event.key[:12]}")
         if isinstance(event, Started):
             self._begun[event.key] = True
-        elif not isinstance(event, Failed | NotSaved) and not self._begun[event.key]:
+        elif not isinstance(event, Failed | Notice) and not self._begun[event.key]:
             raise ValueError(f"it told {what} of a trial before Started: {event.key[:12]}")
         if isinstance(event, Finished):
             _check_finished(event)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from bitspec.diagnostics import counted, listed
-from bitspec.ir.events import EpochEnded, Event, Failed, Finished, NotSaved, Started, Stepped
+from bitspec.ir.events import EpochEnded, Event, Failed, Finished, NotCaptured, Notice, NotSaved, Started, Stepped
 from bitspec.ir.trials import Planned
 
 #: Seconds without a line after which the end of an epoch is worth one.
@@ -45,7 +45,7 @@ class Watch:
         self._total = total
         self._ended = 0
         self._before = 0.0  # of ended trials, what was done before this run
-        self._is_told = False
+        self._told: set[type[Notice]] = set()
         self._under_way: dict[str, _Trial] = {}
         self._began = self._last_line = time.monotonic()
         self._bar = Progress(
@@ -89,9 +89,9 @@ class Watch:
                 if not is_last and not self.console.is_terminal and time.monotonic() - self._last_line > QUIET:
                     self._line(Text(f"{self._counter()} {details}"))
             case NotSaved(message=message):
-                if not self._is_told:
-                    self._is_told = True
-                    self._line(Text(f"trials under way cannot be saved ({message}); they go on", "yellow"))
+                self._tell_once(event, f"trials under way cannot be saved ({message}); they go on")
+            case NotCaptured(message=message):
+                self._tell_once(event, f"steps are not replayed as CUDA graphs ({message}); they are computed")
             case Finished(result=result):
                 # Of a pack, the share that is each trial's own, so that the lines add up to the whole.
                 took = duration((time.monotonic() - self._under_way[event.key].began) / len(result.pack))
@@ -101,6 +101,11 @@ class Watch:
             case Failed(status=status, message=message):
                 self._end(event.key)
                 self._line(Text(f"{self._counter()} {name(planned)} {status}: {message}", "red"))
+
+    def _tell_once(self, event: Notice, message: str) -> None:
+        if type(event) not in self._told:
+            self._told.add(type(event))
+            self._line(Text(message, "yellow"))
 
     def wait(self, held: Mapping[str, str]) -> None:
         """Tell that there is nothing left but what others are training: by key, who it is."""

@@ -42,7 +42,8 @@ class Work:
     `device` is a name of torch's (`cpu`, `cuda:1`), or None for the best there is. Trained values are kept where they
     are at most KEPT percent of the model, where other trials select by them, or with `keep_values`. Trials under way
     are saved in the folder `checkpoints`, at the ends of epochs or, if it is given, every `save_every` seconds; without
-    a folder they are not. With `allow_pickle`, models may have their weights in pickle files.
+    a folder they are not. With `allow_pickle`, models may have their weights in pickle files. With `graphs`, steps on a
+    GPU are captured and replayed as CUDA graphs.
     """
 
     study: Study
@@ -53,6 +54,7 @@ class Work:
     checkpoints: Path | None = None
     save_every: float | None = None
     allow_pickle: bool = False
+    graphs: bool = False
 
 
 def never() -> bool:

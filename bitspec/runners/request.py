@@ -27,7 +27,8 @@ class Request:
     `keep_values`, the trained values of every trial are kept, and trials that are finished without are run again.
     At most `most` trials are trained together, or as many as measures best; with `packs_of`, as in that store. Trials
     under way are saved every `save_every` seconds, or at the ends of epochs.
-    With `allow_pickle`, models may have their weights in pickle files, of which only the tensors are read.
+    With `allow_pickle`, models may have their weights in pickle files, of which only the tensors are read. With
+    `graphs`, steps on a GPU are captured and replayed as CUDA graphs.
     """
 
     study: Study
@@ -43,6 +44,7 @@ class Request:
     packs_of: Store | None = None
     save_every: float | None = None
     allow_pickle: bool = False
+    graphs: bool = False
 
     @property
     def base(self) -> Path:
@@ -61,6 +63,7 @@ class Request:
             checkpoints=self.store.checkpoints,
             save_every=self.save_every,
             allow_pickle=self.allow_pickle,
+            graphs=self.graphs,
         )
 
     def plan(self, *, fetch: bool = False, on_fetch: OnFetch | None = None) -> Plan:

@@ -23,7 +23,7 @@ class BenchStopwatch:
     def __init__(self, bench: Bench, *, threads: int | None = None, workers: int = 1) -> None:
         from bitspec.training import devices
 
-        self.device = devices.device_name(bench.device)
+        self.device = bench.place
         self.threads = devices.threads() if threads is None else threads
         self._bench, self._workers = bench, workers
         self._needed = 0.0  # bytes for a trial

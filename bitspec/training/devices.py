@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 import torch
 
 from bitspec.diagnostics import BitspecError, error, listed
+
+#: What is said of a device on which steps are captured and replayed.
+GRAPHS: Final = "CUDA graphs"
 
 
 def device(name: str | None) -> torch.device:
@@ -29,9 +33,15 @@ def device(name: str | None) -> torch.device:
     return found
 
 
-def device_name(found: torch.device) -> str:
-    """What provenance calls a device: `cpu`, or `cuda` with the name of the GPU."""
-    return f"cuda: {torch.cuda.get_device_name(found)}" if found.type == "cuda" else str(found)
+def device_name(found: torch.device, *, graphs: bool = False) -> str:
+    """What provenance calls a device: `cpu`, or `cuda` with the name of the GPU, and whether steps are replayed there.
+
+    With `graphs` they are, where they can be: on a GPU.
+    """
+    if found.type != "cuda":
+        return str(found)
+    name = f"cuda: {torch.cuda.get_device_name(found)}"
+    return f"{name}, {GRAPHS}" if graphs else name
 
 
 def threads() -> int:

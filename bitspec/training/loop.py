@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitspec.ir.events import Epoch, EpochEnded, Failed, NotSaved, Predictions, Started, Stepped
+from bitspec.ir.events import Epoch, EpochEnded, Failed, NotCaptured, NotSaved, Predictions, Started, Stepped
 from bitspec.ir.settings import Settings
 from bitspec.training.binding import Binding
 from bitspec.training.course import Course, Recipe, Trial
@@ -41,7 +41,7 @@ _FEWEST: Final = 8
 Metrics = Callable[[str, list[float], list[float]], dict[str, float]]
 
 #: What may happen while a pack is trained.
-TrainingEvent = Started | Stepped | EpochEnded | NotSaved | Failed
+TrainingEvent = Started | Stepped | EpochEnded | NotSaved | NotCaptured | Failed
 
 
 class _StoppedError(Exception):
@@ -190,6 +190,7 @@ class Training:
         told, end = time.monotonic(), (course.epoch + 1) * self._steps
         while course.trials and course.step < end:
             self._step(course)
+            yield from self._problem(course)
             if course.step % CHECK == 0 or course.step == end:
                 yield from self._drop_diverged(course, course.losses_K)
             if course.trials and self._saver.is_due():
@@ -198,6 +199,12 @@ class Training:
             if time.monotonic() - told > TICK:
                 told = time.monotonic()
                 yield from self._steps_done(course)
+
+    def _problem(self, course: Course) -> Iterator[NotCaptured]:
+        problem = None if self._capture is None or self._graphs is None else self._graphs.problem
+        if problem is not None:
+            self._capture = None  # told once, and not tried again where trials leave or the pack is halved
+            yield NotCaptured(course.trials[0].key, problem)
 
     def _steps_done(self, course: Course) -> Iterator[Stepped]:
         done = course.step - course.epoch * self._steps

@@ -20,11 +20,11 @@ _WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
 class Recorder:
-    """A `Capture` of the CPU's. `captured` and `replayed` count."""
+    """A `Capture` of the CPU's. `captured` and `replayed` count; it `is_open` until it is closed."""
 
     def __init__(self) -> None:
         self.captured = self.replayed = 0
-        self.is_open = True
+        self.is_open, self.is_capturing = True, False
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -34,11 +34,12 @@ class Recorder:
     def capture(self, step: Callable[[], None]) -> Callable[[], None]:
         """Take down a step, and undo it: a graph is not computed while it is captured."""
         assert self.is_open
-        mode = _Mode()
+        mode, self.is_capturing = _Mode(), True
         try:
             with mode:
                 step()
         finally:
+            self.is_capturing = False
             mode.undo()
         self.captured += 1
 
@@ -91,9 +92,7 @@ class _Mode(TorchDispatchMode):
         for function, arguments, named, found in self.calls:
             again = function(*arguments, **named)
             for old, new in zip(tree_leaves(found), tree_leaves(again), strict=True):
-                if not isinstance(old, Tensor):
-                    print(function, old, new)
-                elif old.data_ptr() != new.data_ptr():  # no view, and not written in place
+                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():  # no view, and not written in place
                     old.copy_(new)
 
 

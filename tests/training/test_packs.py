@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from bitspec.ir.events import EpochEnded, Failed, Started
 from bitspec.ir.masks import Mask, Whole
 from bitspec.ir.settings import Settings
 from bitspec.training.course import Recipe, Trial
+from bitspec.training.encoding import Batch
+from bitspec.training.graphs import Capture
+from bitspec.training.layout import Tokens
 from bitspec.training.loop import Training, TrainingEvent
 from bitspec.training.model import Prepared, prepare
 from tests.training.small import CONFIGS, encoded, masks_of_every_kind
@@ -42,7 +46,9 @@ def recipes_of(
     return found
 
 
-def train(prepared: Prepared, recipes: Sequence[Recipe]) -> tuple[list[Trial], list[TrainingEvent]]:
+def train(
+    prepared: Prepared, recipes: Sequence[Recipe], capture: Callable[[], Capture] | None = None
+) -> tuple[list[Trial], list[TrainingEvent]]:
     before = values(prepared.model)
     run = Training(
         prepared,
@@ -52,6 +58,7 @@ def train(prepared: Prepared, recipes: Sequence[Recipe]) -> tuple[list[Trial], l
         validation=(encoded("validation", 17, seed=1), encoded("other", 9, seed=2)),
         metrics=accuracy,
         main="accuracy",
+        capture=capture,
     )
     events = list(run.run())
     run.close()
@@ -183,10 +190,11 @@ def test_a_pack_that_does_not_fit_into_memory_is_halved(
     )
     logits, calls = Training._logits, []
 
-    def too_large(self: Training, split: object, chosen: object, course: object, step: int = 0) -> object:
-        found = logits(self, split, chosen, course, step)  # type: ignore[arg-type]
-        calls.append(len(course.trials))  # type: ignore[attr-defined]
-        if len(course.trials) > 2 and len(calls) > 12:  # type: ignore[attr-defined]
+    def too_large(self: Training, batch: Tokens | Batch, step: int = 0) -> Tensor:
+        together = len(self._binding.trials)  # type: ignore[union-attr]
+        found = logits(self, batch, step)
+        calls.append(together)
+        if together > 2 and len(calls) > 12:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return found
 

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from bitspec.ir.events import EpochEnded, Failed, NotSaved, Started, Stepped
 from bitspec.ir.masks import Mask
 from bitspec.training import checkpoints, loop
 from bitspec.training.course import Recipe, Trial
+from bitspec.training.encoding import Batch
+from bitspec.training.graphs import Capture
+from bitspec.training.layout import Tokens
 from bitspec.training.loop import Training, TrainingEvent
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.saving import Saver
@@ -31,6 +35,7 @@ def train(
     recipes: Sequence[Recipe],
     saver: Saver | None = None,
     stop: Callable[[], bool] = lambda: False,
+    capture: Callable[[], Capture] | None = None,
 ) -> tuple[list[Trial], list[TrainingEvent]]:
     before = values(prepared.model)
     run = Training(
@@ -43,6 +48,7 @@ def train(
         main="accuracy",
         saver=saver,
         stop=stop,
+        capture=capture,
     )
     events = list(run.run())
     run.close()
@@ -259,11 +265,12 @@ def test_halves_of_a_pack_go_on_by_themselves(
     recipes = recipes_of(prepared, some(masks_of_every_kind(prepared.model), "vectors, rows, entries, cols"), (3,))
     logits, calls = Training._logits, []
 
-    def too_large(self: Training, split: object, chosen: object, course: object, step: int = 0) -> object:
-        calls.append(len(course.trials))  # type: ignore[attr-defined]
-        if len(course.trials) > 2 and len(calls) > 12:  # type: ignore[attr-defined]
+    def too_large(self: Training, batch: Tokens | Batch, step: int = 0) -> Tensor:
+        together = len(self._binding.trials)  # type: ignore[union-attr]
+        calls.append(together)
+        if together > 2 and len(calls) > 12:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return logits(self, split, chosen, course, step)  # type: ignore[arg-type]
+        return logits(self, batch, step)
 
     with monkeypatch.context() as patched:
         patched.setattr(Training, "_logits", too_large)
@@ -307,10 +314,11 @@ def test_a_pack_stays_saved_until_both_of_its_halves_are(
     recipes = recipes_of(prepared, some(masks_of_every_kind(prepared.model), "vectors, rows"), (3,))
     logits, save = Training._logits, checkpoints.save
 
-    def too_large(self: Training, split: object, chosen: object, course: object, step: int = 0) -> object:
-        if len(course.trials) > 1 and step == 12:  # type: ignore[attr-defined]
+    def too_large(self: Training, batch: Tokens | Batch, step: int = 0) -> Tensor:
+        together = len(self._binding.trials)  # type: ignore[union-attr]
+        if together > 1 and step == 12:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return logits(self, split, chosen, course, step)  # type: ignore[arg-type]
+        return logits(self, batch, step)
 
     def full(folder: Path, checkpoint: checkpoints.Checkpoint) -> Path:
         if checkpoint.step == 12 and checkpoint.trials[0].key == "rows":

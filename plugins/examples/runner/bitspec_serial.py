@@ -23,9 +23,9 @@ class Serial:
 
     def device(self, work: Work) -> str:
         """As the results will name it."""
-        from bitspec.training.devices import device, device_name
+        from bitspec.runners.bench import place
 
-        return device_name(device(work.device))
+        return place(work)
 
     def pack(
         self,

@@ -140,10 +140,10 @@ class Worker:
 
     def _begin(self) -> Hello:
         import bitspec.training.model  # noqa: F401 - the first pack would wait for it
-        from bitspec.training.devices import device_name, use_threads
+        from bitspec.training.devices import use_threads
 
         use_threads(self._threads)
-        device = device_name(self._bench_().device)
+        device = self._bench_().place
         return Hello(socket.gethostname(), os.getpid(), device, self._work.checkpoints is not None)
 
     def _bench_(self) -> Bench:
