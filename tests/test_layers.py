@@ -108,11 +108,13 @@ OF_TORCH = {
     for name in (
         "attention",
         "binding",
+        "buckets",
         "course",
         "devices",
         "encoding",
         "evidence",
         "flat",
+        "graphs",
         "layers",
         "layout",
         "loop",

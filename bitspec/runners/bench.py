@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from bitspec import plugins, registry
@@ -144,7 +144,7 @@ class Bench:
         return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks), fingerprint)
 
     def _training(self, pack: Sequence[_Ready], saver: Saver | None = None, stop: Stop = never) -> Training:
-        from bitspec.training.graphs import CudaGraphs
+        from bitspec.training.graphs import capture_on
         from bitspec.training.loop import Training
 
         first = pack[0].planned
@@ -161,7 +161,7 @@ class Bench:
             main=facts.metric,
             saver=saver,
             stop=stop,
-            capture=partial(CudaGraphs, self.device) if self.work.graphs and self.device.type == "cuda" else None,
+            capture=capture_on(self.device) if self.work.graphs else None,
         )
 
     def _head(self, task: Task) -> str:

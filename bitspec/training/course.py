@@ -75,8 +75,13 @@ class Trial:
         if self.settings.clip_norm != "off":
             torch.nn.utils.clip_grad_norm_(self.state.vector, self.settings.clip_norm)
         for group in self.optimizer.param_groups:
-            group["lr"], group["capturable"] = learning_rate, isinstance(learning_rate, Tensor)
+            group["lr"] = learning_rate
         self.optimizer.step()
+
+    def capturable(self, is_capturable: bool) -> None:
+        """Whether the next step is captured, not computed: AdamW refuses the one, or warns of the other, if unasked."""
+        for group in self.optimizer.param_groups:
+            group["capturable"] = is_capturable
 
     def snapshot(self) -> TrialState:
         """How far it has come. On a CPU its arrays are the tensors' own memory."""

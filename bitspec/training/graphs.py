@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import torch
@@ -86,6 +87,11 @@ class CudaGraphs:
         for graph in self._graphs:
             graph.reset()
         self._graphs.clear()
+
+
+def capture_on(device: torch.device) -> Callable[[], Capture] | None:
+    """What makes a capture for the steps of a pack on a device; None where there is none."""
+    return partial(CudaGraphs, device) if device.type == "cuda" else None
 
 
 #: One step of a pack: of these tokens and labels (K, B), with these learning rates (K); it returns the losses (K).
@@ -210,11 +216,16 @@ class GraphedSteps:
             step.is_warm = True
 
     def _captured(self, step: _Step) -> Callable[[], None] | None:
+        for trial in self._course.trials:
+            trial.capturable(True)
         try:
             return self._capture.capture(lambda: self._compute_step(step))
         except Exception as problem:  # if it is not the capturing that goes wrong, computing will say so
             self._give_up(f"a step cannot be captured: {_said(problem)}")
             return None
+        finally:
+            for trial in self._course.trials:
+                trial.capturable(False)
 
     def _check(self, step: _Step, replay: Callable[[], None]) -> None:
         """Replay a step and compute it, and go on with what was computed."""

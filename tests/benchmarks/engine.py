@@ -11,6 +11,7 @@ import torch
 from bitspec.ir.settings import Settings
 from bitspec.training.course import Recipe
 from bitspec.training.encoding import Encoded
+from bitspec.training.graphs import capture_on
 from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from tests.benchmarks.models import Masks, first_of, own_weights, with_head
@@ -27,9 +28,15 @@ def prepared_model(folder: Path, device: torch.device) -> Prepared:
 
 
 def training(
-    prepared: Prepared, trials: Sequence[Trial], data: Encoded, validation: tuple[Encoded, ...] = (), **metrics: Any
+    prepared: Prepared,
+    trials: Sequence[Trial],
+    data: Encoded,
+    validation: tuple[Encoded, ...] = (),
+    *,
+    graphs: bool = False,
+    **metrics: Any,
 ) -> Training:
-    """A pack of trials, ready to be trained."""
+    """A pack of trials, ready to be trained; with `graphs`, its steps are captured and replayed."""
     recipes = [
         Recipe(key=key, seed=seed, settings=settings, masks=with_head(masks, prepared.head))
         for key, seed, masks, settings in trials
@@ -42,6 +49,7 @@ def training(
         validation=validation or (first_of(data, 1),),
         metrics=metrics.get("metrics", _accuracy),
         main=metrics.get("main", "accuracy"),
+        capture=capture_on(prepared.device) if graphs else None,
     )
 
 

@@ -31,10 +31,11 @@ def tell(text: str) -> None:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to compute, and on how many threads."""
+    """Where to compute, on how many threads, and whether bitspec's steps are replayed as CUDA graphs."""
 
     device: str
     threads: int
+    graphs: bool = False
 
     def begin(self) -> None:
         """Make a fresh process ready."""
@@ -58,6 +59,7 @@ class Machine:
         return {
             "device": self.device if self.device == name else f"{self.device}: {name}",
             "threads": str(self.threads),
+            **({"graphs": "CUDA graphs of bitspec's steps"} if self.graphs else {}),
             "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
             "versions": f"torch {torch.__version__}, transformers {transformers.__version__}",
         }

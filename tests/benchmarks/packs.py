@@ -87,7 +87,7 @@ def _cell(
     data = random_examples(folder, batch * _MOST_STEPS, tokens)
 
     def timed(chosen: Sequence[Trial]) -> float | None:
-        run = training(prepared, chosen, data)
+        run = training(prepared, chosen, data, graphs=grid.machine.graphs)
         try:
             first = run.rehearse(1)
             return run.rehearse(max(1, min(_MOST_STEPS, int(grid.seconds / first))))

@@ -132,7 +132,7 @@ def _bitspec(folder: Path, asked: Steps, text: str, tokens: int) -> tuple[float,
     masks = selection(text, folder) if text else linear_entries(prepared.model)
     data = random_examples(folder, BATCH * asked.steps, tokens)
     held = Held(asked.machine)
-    run = training(prepared, [("trial", 0, masks, asked.settings)], data)
+    run = training(prepared, [("trial", 0, masks, asked.settings)], data, graphs=asked.machine.graphs)
     try:
         run.rehearse(2)
         took = run.rehearse(asked.steps)

@@ -56,6 +56,12 @@ class Inputs:
 
         return narrowed(bitspec.load(self.spec), models=(str(self.model.resolve()),), seeds=self.seeds, only=())
 
+    def batch_size(self, task: str) -> int:
+        """How many examples a batch of a task has."""
+        from bitspec.ir.cascade import resolve
+
+        return resolve(self.study, self.study.strategies[0].name, task).batch_size
+
     def cells(self, task: str, places: Sequence[tuple[str, int]]) -> list[Cell]:
         """Some trials of a task, in this precision."""
         found = []
@@ -159,7 +165,7 @@ def _packs(inputs: Inputs) -> tuple[int, list[list[Place]], dict[str, tuple[int,
     )
     packing = Packing(None if inputs.pack == "auto" else 1 if inputs.pack == "off" else int(inputs.pack))
     runner = LocalRunner(inputs.workers)
-    work = Work(study, base, inputs.glue, inputs.machine.device)
+    work = Work(study, base, inputs.glue, inputs.machine.device, graphs=inputs.machine.graphs)
     packs = runner.pack(work, divide(planned, packing, Extents(Selections(study, base))), packing)
     workers = min(runner.crew(work, len(planned.new)), len(packs))
     places = [[(one.trial.task.name, one.trial.strategy, one.trial.seed) for one in pack] for pack in packs]
@@ -169,15 +175,9 @@ def _packs(inputs: Inputs) -> tuple[int, list[list[Place]], dict[str, tuple[int,
 def _sizes(inputs: Inputs, task: str) -> tuple[int, int]:
     """Steps of an epoch, and batches of the reference's evaluation."""
     data = inputs.data(task)
-    size = _batch_size(inputs, task)
+    size = inputs.batch_size(task)
     steps = math.ceil(len(data.training) / size)
     return steps, steps + sum(math.ceil(len(split) / size) for split in data.validation)
-
-
-def _batch_size(inputs: Inputs, task: str) -> int:
-    from bitspec.ir.cascade import resolve
-
-    return resolve(inputs.study, inputs.study.strategies[0].name, task).batch_size
 
 
 def _reference(inputs: Inputs, task: str, strategies: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -221,7 +221,7 @@ def _bitspec(inputs: Inputs, task: str, places: Sequence[tuple[str, int]], worke
         (cell.key, cell.seed, cell.masks, cell.settings.model_copy(update={"epochs": 1}))
         for cell in inputs.cells(task, places)
     ]
-    run = training(prepared, trials, data.training)
+    run = training(prepared, trials, data.training, graphs=machine.graphs)
     try:
         run.rehearse(_WARM_UP)
         step = run.rehearse(inputs.steps)

@@ -21,19 +21,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from tests.benchmarks import llama, packs, paper, steps, study
+from tests.benchmarks import buckets, llama, packs, paper, steps, study
 from tests.benchmarks.measure import Limit, Machine, console, in_process, print_limits
 from tests.benchmarks.models import make_folder, nano
 
 ROOT = Path(__file__).parents[2]
 
-CASES: Final = ("steps", "study", "packs", "llama", "paper")
+CASES: Final = ("steps", "study", "packs", "llama", "buckets", "paper")
 
 
 def main() -> None:
     """Measure what is asked for, print tables, and write JSON if asked."""
     asked = _options()
-    machine = Machine(asked.device, asked.threads)
+    machine = Machine(asked.device, asked.threads, asked.graphs)
     about = in_process(Machine.describe, machine)
     console.print(*(f"{name} {value}" for name, value in about.items()), sep="; ")
     report: dict[str, Any] = {"machine": about, "quick": asked.quick, "cases": {}}
@@ -58,12 +58,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("cases", nargs="+", choices=CASES, metavar="CASE", help=f"one or more of {', '.join(CASES)}")
-    add("--glue", type=Path, metavar="FOLDER", help="GLUE in its usual layout; for study and paper")
+    add("--glue", type=Path, metavar="FOLDER", help="GLUE in its usual layout; for study, buckets and paper")
     add("--model", type=Path, metavar="FOLDER", help="a pretrained encoder; paper takes its tokenizer only")
     add("--spec", type=Path, default=ROOT / "specs" / "paper.bspec", metavar="FILE", help="[default: the paper's]")
     add("--tasks", type=_words, metavar="A,B", help="tasks of study and paper  [default: cola,mrpc,rte]")
     add("--strategies", type=_words, metavar="A,B", help="strategies of study and paper  [default: all]")
     add("--device", default="cpu", metavar="DEVICE", help="cpu or cuda")
+    add("--graphs", action="store_true", help="replay bitspec's steps as CUDA graphs; needs a GPU")
     add("--threads", type=int, default=2, metavar="N", help="threads of torch  [default: 2]")
     add("--precision", choices=("float32", "bf16"), default="float32", help="of both sides")
     add("--pack", default="auto", metavar="auto|off|N", help="as of `bitspec run`; for study and paper")
@@ -75,8 +76,10 @@ def _options() -> argparse.Namespace:
     add("--quick", action="store_true", help="see that it works: figures mean nothing")
     add("--json", type=Path, metavar="FILE", help="write the figures here, too")
     asked = parser.parse_args()
-    if {"study", "paper"} & {*asked.cases} and (asked.glue is None or asked.model is None):
-        parser.error("study and paper need --glue and --model")
+    if {"study", "buckets", "paper"} & {*asked.cases} and (asked.glue is None or asked.model is None):
+        parser.error("study, buckets and paper need --glue and --model")
+    if asked.graphs and asked.device == "cpu":
+        parser.error("--graphs needs --device cuda")
     if asked.quick and "nano" not in asked.shapes:
         parser.error("--quick is for the small models: give no --shapes")
     return asked
@@ -159,6 +162,13 @@ def _llama(asked: argparse.Namespace, machine: Machine, folder: Path) -> _Found:
     return [row], llama.limits([row])
 
 
+def _buckets(asked: argparse.Namespace, machine: Machine, folder: Path) -> _Found:
+    del folder
+    rows = buckets.measure(_inputs(asked, machine, asked.model), (1, 5), 1 if asked.quick else paper.EPOCHS)
+    buckets.show(rows)
+    return rows, ()
+
+
 def _paper(asked: argparse.Namespace, machine: Machine, folder: Path) -> _Found:
     in_process(make_folder, folder, "tiny" if asked.quick else "bert-base", asked.model)
     papers = paper.measure(_inputs(asked, machine, folder), (1, 2) if asked.quick else (1, 5))
@@ -168,7 +178,7 @@ def _paper(asked: argparse.Namespace, machine: Machine, folder: Path) -> _Found:
     return papers, paper.limits(papers) if machine.device != "cpu" else ()
 
 
-_RUNS = {"steps": _steps, "study": _study, "packs": _packs, "llama": _llama, "paper": _paper}
+_RUNS = {"steps": _steps, "study": _study, "packs": _packs, "llama": _llama, "buckets": _buckets, "paper": _paper}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from bitspec.runners.protocol import Pack
 from bitspec.store.store import Store
 from tests.cli.conftest import Bitspec, Ran
 from tests.lab import SPEC, write_lab
+from tests.training.recorder import Failing, Recorders
 
 #: Four trials that can go together for each of two seeds, and two that cannot.
 STUDY = SPEC.partition("strategy ")[0].replace("seeds 0", "seeds 0..1").replace("1e-2", "1e-3") + (
@@ -238,3 +239,35 @@ atexit.register(lambda: print("LOADED", sorted(heavy & set(sys.modules))))
         assert done.returncode == 0, done.stderr
         assert "packs: " in done.stdout
         assert done.stdout.endswith("LOADED []\n")
+
+
+def test_graphs_change_nothing_on_a_cpu_and_that_is_said(bitspec: Bitspec, lab: Path) -> None:
+    plain = run(bitspec, lab, "--pack", "4", "--store", "plain")
+    asked = run(bitspec, lab, "--pack", "4", "--store", "asked", "--graphs")
+    said = "`--graphs` is for a GPU, and this is `cpu`: steps are computed as usual\n"
+    assert said in asked.err
+    assert said not in plain.err
+    assert bits("asked") == bits("plain")
+
+
+def test_trials_whose_steps_are_replayed_come_to_the_same(
+    bitspec: Bitspec, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.write_text(lab.read_text("utf-8").replace("epochs = 2", "epochs = 4"), "utf-8")
+    run(bitspec, lab, "--pack", "4", "--store", "computed")
+    recorders = Recorders()
+    monkeypatch.setattr("bitspec.training.graphs.capture_on", lambda _device: recorders)
+    ran = run(bitspec, lab, "--pack", "4", "--store", "replayed", "--graphs")
+    assert "not replayed" not in ran.err
+    assert len(recorders.made) == len(packs("replayed"))
+    assert all(recorder.replayed > 0 for recorder in recorders.made)
+    margins = "select margin from predictions order by strategy, seed, example"
+    assert rows(margins, "replayed") == [pytest.approx(row, abs=1e-3) for row in rows(margins, "computed")]
+    monkeypatch.setattr("bitspec.training.graphs.capture_on", lambda _device: Failing)
+    ran = run(bitspec, lab, "--pack", "4", "--store", "failing", "--graphs")
+    (line,) = [line for line in ran.err.splitlines() if "not replayed" in line]
+    assert line == (
+        "steps are not replayed as CUDA graphs (a step cannot be captured: CUDA error: operation not permitted); "
+        "they are computed"
+    )
+    assert bits("failing") == bits("replayed")

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
-from bitspec.ir.events import EpochEnded, Failed, Finished, NotSaved, Started, Stepped
+from bitspec.ir.events import EpochEnded, Failed, Finished, NotCaptured, NotSaved, Started, Stepped
 from bitspec.ir.trials import Planned
 from bitspec.ir.values import TrainedValues
 from bitspec.runners import progress
@@ -241,6 +241,18 @@ def test_what_cannot_be_saved_is_told_once(cells: list[Planned]) -> None:
         for cell in cells[:2]:
             screen.watch(cell, NotSaved(cell.key, "No space left on device"))
     assert screen.lines == ["trials under way cannot be saved (No space left on device); they go on"]
+
+
+def test_that_steps_are_not_replayed_is_told_once(cells: list[Planned]) -> None:
+    screen = Screen(2, terminal=False)
+    with screen.watch:
+        for cell in cells[:2]:
+            screen.watch(cell, NotCaptured(cell.key, "memory ran out"))
+        screen.watch(cells[0], NotSaved(cells[0].key, "No space left on device"))
+    assert screen.lines == [
+        "steps are not replayed as CUDA graphs (memory ran out); they are computed",
+        "trials under way cannot be saved (No space left on device); they go on",
+    ]
 
 
 def test_who_is_waited_for_is_told() -> None:

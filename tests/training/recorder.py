@@ -55,6 +55,24 @@ class Recorder:
         self.is_open = False
 
 
+class Recorders:
+    """Makes recorders, and keeps them."""
+
+    def __init__(self) -> None:
+        self.made: list[Recorder] = []
+
+    def __call__(self) -> Recorder:
+        self.made.append(Recorder())
+        return self.made[-1]
+
+
+class Failing(Recorder):
+    """Cannot capture anything."""
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002 - it fails before
+        raise RuntimeError("CUDA error: operation not permitted\nCompile with `TORCH_USE_CUDA_DSA`")
+
+
 class _Mode(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,15 +23,15 @@ from torch.utils._pytree import tree_leaves
 from bitspec.ir.events import Failed, NotCaptured
 from bitspec.training import graphs
 from bitspec.training.buckets import Bucket
-from bitspec.training.course import Course
+from bitspec.training.course import Course, Recipe
 from bitspec.training.encoding import Batch
-from bitspec.training.graphs import Capture, CudaGraphs, agree
+from bitspec.training.graphs import CudaGraphs, agree
 from bitspec.training.layout import Tokens
 from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import Noise
 from bitspec.training.saving import Saver
-from tests.training.recorder import Recorder
+from tests.training.recorder import Failing, Recorder, Recorders
 from tests.training.small import CONFIGS, encoded, masks_of_every_kind
 from tests.training.test_loop import accuracy
 from tests.training.test_packs import assert_alike, recipes_of, train
@@ -40,17 +42,6 @@ CPU = torch.device("cpu")
 
 #: The only two buckets of the data: 4 examples, and 2 at the end of an epoch.
 BUCKETS = {Bucket(4, 16, 64), Bucket(2, 16, 32)}
-
-
-class Recorders:
-    """Makes recorders, and keeps them."""
-
-    def __init__(self) -> None:
-        self.made: list[Recorder] = []
-
-    def __call__(self) -> Recorder:
-        self.made.append(Recorder())
-        return self.made[-1]
 
 
 @pytest.mark.parametrize(
@@ -90,20 +81,19 @@ def test_a_trial_alone(folders: dict[str, Path], kind: str) -> None:
     assert_alike(replayed, computed, 1e-10)
 
 
-def test_the_learning_rate_and_the_batch_are_read_anew(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_learning_rate_and_the_batch_are_read_anew(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     # What a replay would not notice if Python handed it over: else the tests above could not fail.
     prepared = prepare(folders["bert"], 2, CPU, torch.float64)
-    recipes = recipes_of(prepared, {"none": {}}, (3,))
-    recipes[0].settings.model_copy(update={"schedule": "linear"})
+    linear = recipes_of(prepared, {"constant": {}, "linear": {}}, (3,))[1]
     compute = Training._compute
 
-    def frozen(self: Training, course: Course, batch: Tokens | Batch, labels_KB: Tensor, rates: Any) -> Tensor:
-        fixed = [trial.rate(course.step, 21) for trial in course.trials]
-        return compute(self, course, batch, labels_KB, fixed)
+    def frozen(self: Training, course: Course, batch: Tokens | Batch, labels_KB: Tensor, _rates: Any) -> Tensor:
+        return compute(self, course, batch, labels_KB, [trial.rate(course.step, 21) for trial in course.trials])
 
     monkeypatch.setattr(Training, "_compute", frozen)
-    recipes[0] = recipes_of(prepared, {"none": {}, "linear": {}}, (3,))[1]
-    _, events = train(prepared, recipes, Recorder)
+    _, events = train(prepared, [linear], Recorder)
     assert [event.message for event in events if isinstance(event, NotCaptured)] == [
         "a replayed step came out otherwise than the same step computed"
     ]
@@ -119,11 +109,8 @@ def test_an_interrupted_pack_goes_on_bit_for_bit(folders: dict[str, Path], tmp_p
     assert_equal(again, whole)
 
 
-class Failing(Recorder):
-    """Cannot capture anything."""
-
-    def capture(self, step: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002 - it fails before
-        raise RuntimeError("CUDA error: operation not permitted\nCompile with `TORCH_USE_CUDA_DSA`")
+def in_precision(precision: str, recipes: list[Recipe]) -> list[Recipe]:
+    return [replace(recipe, settings=recipe.settings.model_copy(update={"precision": precision})) for recipe in recipes]
 
 
 class Wrong(Recorder):
@@ -139,6 +126,16 @@ class Wrong(Recorder):
             self.vector[0] += 0.1
 
         return replay_wrongly
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_replayed_step_equals_the_same_step_computed_bit_for_bit(folders: dict[str, Path], precision: str) -> None:
+    prepared = prepare(folders["bert"], 2, CPU)
+    recipes = in_precision(precision, recipes_of(prepared, masks_of_every_kind(prepared.model), (3, 4)))
+    recorders = Recorders()
+    replayed, _ = train(prepared, recipes, recorders)
+    assert recorders.made[0].replayed > 10
+    assert_equal(replayed, train(prepared, recipes, Failing)[0])
 
 
 @pytest.mark.parametrize(
@@ -168,9 +165,7 @@ def test_what_goes_wrong_is_told_once_and_training_goes_on(
         assert_alike(one, other, 1e-10)
 
 
-def test_graphs_are_given_up_before_a_pack_is_halved(
-    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_graphs_are_given_up_before_a_pack_is_halved(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = prepare(folders["bert"], 2, CPU, torch.float64)
     masks = masks_of_every_kind(prepared.model)
     recipes = recipes_of(prepared, {kind: masks[kind] for kind in ("vectors", "rows")}, (3,))
@@ -224,7 +219,7 @@ def test_trials_that_are_left_are_captured_anew(folders: dict[str, Path]) -> Non
     masks = masks_of_every_kind(prepared.model)
     recipes = recipes_of(prepared, {kind: masks[kind] for kind in ("vectors", "rows")}, (3,))
     mad = recipes[1].settings.model_copy(update={"learning_rate": 1e200, "clip_norm": "off"})
-    recipes[1] = type(recipes[1])("mad", 3, mad, recipes[1].masks)
+    recipes[1] = replace(recipes[1], key="mad", settings=mad)
     recorders = Recorders()
     found, events = train(prepared, recipes, recorders)
     assert [(event.key, event.status) for event in events if isinstance(event, Failed)] == [("mad", "diverged")]
@@ -311,12 +306,12 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("on_meta")
 @pytest.mark.parametrize(
-    "model_type", ["bert", "gpt2", *(pytest.param(n, marks=pytest.mark.slow) for n in CONFIGS if n not in {"bert", "gpt2"})]
+    "model_type",
+    ["bert", "gpt2", *(pytest.param(n, marks=pytest.mark.slow) for n in CONFIGS if n not in {"bert", "gpt2"})],
 )
 @pytest.mark.parametrize("seeds", [(3,), (3, 4)], ids=["one seed", "two seeds"])
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_step_waits_for_nothing_and_a_captured_one_reads_nothing_of_this_machine(
-    folders: dict[str, Path], model_type: str, seeds: tuple[int, ...], precision: str
+    folders: dict[str, Path], model_type: str, seeds: tuple[int, ...]
 ) -> None:
     prepared = prepare(folders[model_type], 2, torch.device("meta"))
     recipes = recipes_of(prepared, masks_of_every_kind(prepared.model), seeds)
@@ -331,3 +326,90 @@ def test_a_step_waits_for_nothing_and_a_captured_one_reads_nothing_of_this_machi
         if made is not None:
             assert made.captured > 0
             assert not +made.on_cpu
+
+
+class FakeCuda:
+    """Takes down what is asked of `torch.cuda`, for want of a GPU."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.now = "usual"
+
+    def stream_called(self, name: str) -> Any:
+        return SimpleNamespace(name=name, wait_stream=lambda other: self.said.append(f"{name} waits for {other.name}"))
+
+    @contextmanager
+    def stream(self, stream: Any) -> Iterator[None]:
+        before, self.now = self.now, stream.name
+        yield
+        self.now = before
+
+    @contextmanager
+    def graph(self, graph: Any, *, pool: str, stream: Any) -> Iterator[None]:
+        self.said.append(f"capture {graph.number} in {pool} on {stream.name}")
+        yield
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    fake, numbers = FakeCuda(), iter(range(9))
+
+    def made() -> Any:
+        number = next(numbers)
+        return SimpleNamespace(
+            number=number,
+            replay=lambda: fake.said.append(f"replay {number}"),
+            reset=lambda: fake.said.append(f"reset {number}"),
+        )
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _device: fake.stream_called("own"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: fake.stream_called("usual"))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "one pool")
+    monkeypatch.setattr(torch.cuda, "stream", fake.stream)
+    monkeypatch.setattr(torch.cuda, "graph", fake.graph)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", made)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: fake.said.append("synchronize"))
+    return fake
+
+
+def test_cuda_graphs_have_a_stream_and_a_pool_of_their_own(cuda: FakeCuda) -> None:
+    capture = CudaGraphs(torch.device("cuda"))
+    with pytest.raises(RuntimeError, match="broken"), capture.running():
+        raise RuntimeError("broken")
+    assert cuda.said == ["own waits for usual", "usual waits for own"]
+    cuda.said.clear()
+    with capture.running():
+        replays = [capture.capture(lambda: cuda.said.append(f"a step on {cuda.now}")) for _ in range(2)]
+        with pytest.raises(RuntimeError, match="broken"):
+            capture.capture(broken)
+    replays[1]()
+    capture.close()
+    assert cuda.said[1:] == [
+        "capture 0 in one pool on own",
+        "a step on own",
+        "capture 1 in one pool on own",
+        "a step on own",
+        "capture 2 in one pool on own",
+        "usual waits for own",
+        "replay 1",
+        "synchronize",
+        "reset 0",
+        "reset 1",
+    ]
+
+
+def broken() -> None:
+    raise RuntimeError("broken")
+
+
+def test_what_agrees() -> None:
+    before = torch.tensor([1.0, 2.0, 3.0])
+    expected = before + torch.tensor([0.1, 0.0, 0.0])
+    assert agree(expected.clone(), expected, before)
+    assert agree(expected + 0.0001, expected, before)
+    assert not agree(expected + 0.01, expected, before)
+    assert agree(before, before, before)
+    assert not agree(before + 0.0001, before, before)
+    nan = torch.tensor([torch.nan, 2.0, 3.0])
+    assert agree(nan, nan, before)
+    assert not agree(nan, expected, before)
