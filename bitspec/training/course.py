@@ -78,8 +78,8 @@ class Trial:
             group["lr"] = learning_rate
         self.optimizer.step()
 
-    def capturable(self, is_capturable: bool) -> None:
-        """Whether the next step is captured, not computed: AdamW refuses the one, or warns of the other, if unasked."""
+    def set_capturable(self, is_capturable: bool) -> None:
+        """Say whether steps are captured now, or computed: AdamW refuses the one, or warns of the other, untold."""
         for group in self.optimizer.param_groups:
             group["capturable"] = is_capturable
 

@@ -217,7 +217,7 @@ class GraphedSteps:
 
     def _captured(self, step: _Step) -> Callable[[], None] | None:
         for trial in self._course.trials:
-            trial.capturable(True)
+            trial.set_capturable(True)
         try:
             return self._capture.capture(lambda: self._compute_step(step))
         except Exception as problem:  # if it is not the capturing that goes wrong, computing will say so
@@ -225,31 +225,24 @@ class GraphedSteps:
             return None
         finally:
             for trial in self._course.trials:
-                trial.capturable(False)
+                trial.set_capturable(False)
 
     def _check(self, step: _Step, replay: Callable[[], None]) -> None:
         """Replay a step and compute it, and go on with what was computed."""
-        state = [tensor for trial in self._course.trials for tensor in trial.tensors]
-        try:
-            before, replayed = ([tensor.clone() for tensor in (*state, step.losses_K)] for _ in range(2))
-        except RuntimeError as problem:
-            if not is_out_of_memory(problem):
-                raise
-            before = []
-        if not before:
+        watched = [*(tensor for trial in self._course.trials for tensor in trial.tensors), step.losses_K]
+        copies = _copies(watched, 2)
+        if copies is None:
             self._give_up("there is no memory to check them")
             self._computed(step)
             return
+        before, replayed = copies
         replay()
-        for own, tensor in zip(replayed, (*state, step.losses_K), strict=True):
-            own.copy_(tensor)
-        for own, tensor in zip(before, state, strict=False):
-            tensor.copy_(own)
+        _copy(watched, replayed)
+        _copy(before, watched)
         self._restore()
         self._computed(step)
         before[-1].zero_()  # losses are new in each step
-        pairs = zip(replayed, (*state, step.losses_K), before, strict=True)
-        step.is_right = all(agree(*three) for three in pairs)
+        step.is_right = _all_agree(replayed, watched, before)
         if not step.is_right:
             self._give_up("a replayed step came out otherwise than the same step computed")
 
@@ -298,9 +291,35 @@ def agree(found: Tensor, expected: Tensor, before: Tensor) -> bool:
     """
     if not torch.equal(found.isfinite(), expected.isfinite()):
         return False
-    found, expected, before = (tensor.double().nan_to_num(0, 0, 0) for tensor in (found, expected, before))
-    allowed = _APART * (expected - before).norm() + _ROUNDING * expected.norm()
-    return bool((found - expected).norm() <= allowed)
+    apart, moved, size = (
+        torch.linalg.vector_norm(tensor.nan_to_num(0, 0, 0), dtype=torch.float64)
+        for tensor in (found - expected, expected - before, expected)
+    )
+    return bool(apart <= _APART * moved + _ROUNDING * size)
+
+
+def _all_agree(found: Sequence[Tensor], expected: Sequence[Tensor], before: Sequence[Tensor]) -> bool:
+    try:
+        return all(agree(*three) for three in zip(found, expected, before, strict=True))
+    except RuntimeError as problem:
+        if is_out_of_memory(problem):  # the step is done: it must not be taken for one that was not
+            return False
+        raise
+
+
+def _copies(tensors: Sequence[Tensor], count: int) -> list[list[Tensor]] | None:
+    """So many copies of tensors; None if there is no memory for them."""
+    try:
+        return [[tensor.clone() for tensor in tensors] for _ in range(count)]
+    except RuntimeError as problem:
+        if is_out_of_memory(problem):
+            return None
+        raise
+
+
+def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+    for one, other in zip(source, target, strict=True):
+        other.copy_(one)
 
 
 def _said(problem: Exception) -> str:
