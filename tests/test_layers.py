@@ -120,6 +120,7 @@ OF_TORCH = {
         "loop",
         "model",
         "noise",
+        "predictions",
         "products",
         "saving",
         "sparse",

@@ -102,7 +102,7 @@ class Fixed(Layout):
         if self._causal:
             allowed = allowed & (steps_T[None, :] <= steps_T[:, None])
         bias = torch.zeros(allowed.shape, device=self.device).masked_fill_(~allowed, -torch.inf)
-        group = Group((), longest, index_AHT.flatten(), bias, None, self._draws(real_AT, lengths_A, heads))
+        group = Group((), longest, index_AHT.flatten(), bias, None, self._draws(heads))
         return Attention((group,), self._places(rows, heads))
 
     def _places(self, rows: int, heads: int) -> Tensor:
@@ -116,15 +116,14 @@ class Fixed(Layout):
         places_RNH = own_RN[:, :, None] + self._steps(heads) * self._longest
         return places_RNH.clamp_(max=size).flatten()
 
-    def _draws(self, real_AT: Tensor, lengths_A: Tensor, heads: int) -> Tensor:
-        # Example after example, head after head, each drawn as its own square; see Noise.attention_keeps.
-        own = self.examples * len(self.fed)
-        firsts_S = self._steps(len(self.counts)) * self.pairs[0]  # streams one after the other
-        before_RB = self._rows(self._pairs_before_SB[:, :-1] + firsts_S[:, None], len(self.fed))
-        steps_T, real_AT, lengths = self._steps(self._longest), real_AT[:own], lengths_A[:own, None, None, None]
-        squares_H = self._steps(heads)[:, None, None] * lengths**2
-        found = before_RB.reshape(-1, 1, 1, 1) * heads + squares_H + steps_T[:, None] * lengths + steps_T
-        return found.masked_fill_(~(real_AT[:, None, :, None] & real_AT[:, None, None, :]), 0).flatten()
+    def _draws(self, heads: int) -> Tensor:
+        # Example after example, head after head, each drawn as its own square: (S, B·H·T·T); see Noise.attention_keeps.
+        steps_T = self._steps(self._longest)
+        lengths = self._starts_SB.diff(dim=1)[:, :, None, None, None]
+        before = self._pairs_before_SB[:, :-1, None, None, None] * heads
+        rows = self._steps(heads)[:, None, None] * lengths**2 + steps_T[:, None] * lengths
+        is_real = (steps_T < lengths) & (steps_T[:, None] < lengths)
+        return torch.where(is_real, before + rows + steps_T, 0).flatten(1)
 
     def _examples(self) -> tuple[Tensor, Tensor]:
         # Of each token of a stream the example that it is of, and whether it is of one: (S, N) both.

@@ -34,9 +34,9 @@ def device(name: str | None) -> torch.device:
 
 
 def device_name(found: torch.device, *, graphs: bool = False) -> str:
-    """What provenance calls a device: `cpu`, or `cuda` with the name of the GPU, and whether steps are replayed there.
+    """What provenance calls a device: `cpu`, or `cuda` with the name of the GPU.
 
-    With `graphs` they are, where they can be: on a GPU.
+    With `graphs`, a GPU computes steps in the shapes that CUDA graphs have, which their roundings depend on.
     """
     if found.type != "cuda":
         return str(found)

@@ -25,6 +25,7 @@ from bitspec.training.flat import is_causal
 from bitspec.training.graphs import UNTIL_REPLAYED, Capture, GraphedSteps
 from bitspec.training.layout import Tokens
 from bitspec.training.model import Prepared
+from bitspec.training.predictions import predictions_of
 from bitspec.training.saving import Saver
 from bitspec.training.state import Trainable
 
@@ -87,8 +88,12 @@ class Training:
         self._training, self._validation = training, validation
         self._metrics, self._main = metrics, main
         self._saver, self._stop = saver or Saver(), stop
-        self._capture = capture if prepared.architecture is not None else None
+        #: Whether batches have the shapes of buckets, so that their steps can be captured.
+        self.in_buckets = capture is not None and prepared.architecture is not None
+        self._capture = capture
         self._graphs: GraphedSteps | None = None
+        self._rehearsal: Course | None = None
+        self._rehearsed = 0
         self._binding: Binding | None = None
         self._settings = recipes[0].settings
         self._steps = math.ceil(len(training) / self._settings.batch_size)
@@ -100,12 +105,14 @@ class Training:
 
     def close(self) -> None:
         """Give the model back as it was before, bit for bit; the head stays as it is."""
-        if self._graphs is not None:
-            self._graphs.close()
-            self._graphs = None
-        if self._binding is not None:
-            self._binding.close()
-            self._binding = None
+        graphs, binding = self._graphs, self._binding
+        self._graphs = self._binding = self._rehearsal = None
+        try:
+            if graphs is not None:
+                graphs.close()
+        finally:
+            if binding is not None:
+                binding.close()
 
     def run(self) -> Iterator[TrainingEvent]:
         """Train all epochs, from where the trials were saved if they were.
@@ -124,9 +131,14 @@ class Training:
             except _StoppedError:
                 return
             except (RuntimeError, MemoryError) as problem:
-                if len(course.trials) == 1 or not is_out_of_memory(problem):
+                if not is_out_of_memory(problem) or (len(course.trials) == 1 and not self.in_buckets):
                     raise
                 self.close()
+                if self.in_buckets:  # graphs, and batches that are filled up, take memory of their own
+                    self.in_buckets = False
+                    waiting.append(course)
+                    yield NotCaptured(course.trials[0].key, "memory ran out")
+                    continue
                 halves = course.halves()
                 for half in halves:
                     yield from self._save(half)
@@ -135,20 +147,30 @@ class Training:
                 waiting += reversed(halves)
 
     def rehearse(self, steps: int) -> float:
-        """Train so many steps from the beginning, and return the seconds that one takes (replayed, if captured)."""
-        course = Course(self.trials)
-        self._bind(course)
-        self.prepared.model.train()
-        for _ in range(0 if self._capture is None else UNTIL_REPLAYED):
-            for _ in range(steps):
-                self._step(course)
-            course.step = 0
-        course.losses_K.tolist()  # waits for a GPU
+        """Train so many steps from the beginning, and return the seconds that one takes (replayed, if captured).
+
+        The model stays bound, so that what is captured in one rehearsal serves the next.
+        """
+        if self._rehearsal is None:
+            course = Course(self.trials)
+            self._bind(course)
+            self.prepared.model.train()
+            self._rehearsal, self._rehearsed = course, 0
+        course = self._rehearsal
+        if self.in_buckets and self._rehearsed < steps:
+            self._rehearsed = steps
+            for _ in range(UNTIL_REPLAYED):
+                self._steps_of(course, steps)
         began = time.perf_counter()
+        self._steps_of(course, steps)
+        return (time.perf_counter() - began) / steps
+
+    def _steps_of(self, course: Course, steps: int) -> None:
+        """The first steps of a course, once more."""
+        course.step = 0
         for _ in range(steps):
             self._step(course)
-        course.losses_K.tolist()
-        return (time.perf_counter() - began) / steps
+        course.losses_K.tolist()  # waits for a GPU
 
     def _bind(self, course: Course) -> None:
         self.close()
@@ -161,12 +183,12 @@ class Training:
             frozen_type=torch.bfloat16 if self._settings.precision == "bf16" else None,
         )
         prepared.noise.begin_trials(prepared.model, course.seeds, self._settings.dropout)
-        if self._capture is not None:
+        if self.in_buckets:
             self._graphs = GraphedSteps(
                 course,
                 self._training,
                 prepared.noise,
-                self._capture(),
+                None if self._capture is None else self._capture(),
                 lambda tokens, labels_KB, rates_K: self._compute(course, tokens, labels_KB, list(rates_K)),
                 self._binding.write,
                 batch_size=self._settings.batch_size,
@@ -203,7 +225,7 @@ class Training:
     def _problem(self, course: Course) -> Iterator[NotCaptured]:
         problem = None if self._capture is None or self._graphs is None else self._graphs.problem
         if problem is not None:
-            self._capture = None  # told once, and not tried again where trials leave or the pack is halved
+            self._capture = None  # told once, and not tried again where trials leave
             yield NotCaptured(course.trials[0].key, problem)
 
     def _steps_done(self, course: Course) -> Iterator[Stepped]:
@@ -324,7 +346,7 @@ class Training:
                     yield from self._steps_done(course)
             losses.append(losses_of(logits_KNC, split.labels_N.expand(trials, -1)))
             for own, logits_NC in zip(found, logits_KNC, strict=True):
-                own.append(predictions(split, logits_NC))
+                own.append(predictions_of(split, logits_NC))
         for trial, own in zip(course.trials, found, strict=True):
             trial.predictions = tuple(own)
         return losses[0], torch.stack(losses).sum(0)
@@ -361,22 +383,3 @@ def losses_of(logits_KBC: Tensor, labels_KB: Tensor) -> Tensor:
         return (logits_KBC.squeeze(2) - labels_KB.to(logits_KBC.dtype)).square().mean(1)
     losses = functional.cross_entropy(logits_KBC.flatten(0, 1), labels_KB.flatten(), reduction="none")
     return losses.view(labels_KB.shape).mean(1)
-
-
-def predictions(split: Encoded, logits_NC: Tensor) -> Predictions:
-    """What logits say of a validation set, example by example."""
-    labels_N = split.labels_N
-    if labels_N.is_floating_point():
-        said_N = logits_NC.squeeze(1).double()
-        margins_N = said_N - labels_N
-    else:
-        said_N = logits_NC.argmax(1)
-        right_N = logits_NC.gather(1, labels_N[:, None]).squeeze(1)
-        others_NC = logits_NC.scatter(1, labels_N[:, None], -math.inf)
-        margins_N = right_N - others_NC.max(1).values
-    return Predictions(
-        split=split.name,
-        labels=tuple(map(float, labels_N.tolist())),
-        predictions=tuple(map(float, said_N.tolist())),
-        margins=tuple(map(float, margins_N.tolist())),
-    )

@@ -178,8 +178,9 @@ class Noise:
         lanes = [self._drawn(draw, plan.places.device) for draw in draws]
         (first, *_), kept = plan.groups, []
         if first.draws is not None:  # a batch in its bucket: one group
-            found = torch.cat(lanes).index_select(0, first.draws)
-            return [_keep(found, p).view(-1, heads, first.longest, first.longest)]
+            found = [own.index_select(0, places) for own, places in zip(lanes, first.draws, strict=True)]
+            fed = torch.stack([found[stream] for stream in layout.fed])
+            return [_keep(fed, p).view(-1, heads, first.longest, first.longest)]
         drawn = [_keep(own, p) for own in lanes]
         for group in plan.groups:
             own = group.examples[: len(group.examples) // rows] if layout.is_shared else group.examples
