@@ -98,7 +98,7 @@ class Bench:
                 event, problem = None, raised
             ended = [(own, trial) for own, trial in waiting if trial.pack]
             for own, trial in ended:
-                result = self._result(own, trial, training)
+                result = self._result(own, trial)
                 is_kept = self.work.keep_values or own.planned.is_followed or result.percent <= KEPT
                 yield Finished(trial.key, result, trial.state.trained() if is_kept else None)
             if ended:
@@ -168,7 +168,7 @@ class Bench:
         # The name of a task of one's own is not in the key: what it is called must not change its head.
         return task.name if task.data is None else self.inputs.facts(task).fingerprint
 
-    def _result(self, own: _Ready, trial: InTraining, together: Training) -> Result:
+    def _result(self, own: _Ready, trial: InTraining) -> Result:
         from bitspec.training.devices import device_name, threads
 
         planned, selected = own.planned, own.selected
@@ -185,7 +185,7 @@ class Bench:
             training_examples=len(training),
             validation_examples=sum(map(len, validation)),
             seconds=math.fsum(epoch.seconds for epoch in trial.epochs),
-            device=device_name(self.device, graphs=together.in_buckets),
+            device=device_name(self.device, graphs=trial.in_buckets),
             threads=threads(),
             pack=tuple(trial.pack),
             model_fingerprint=own.model_fingerprint,

@@ -68,7 +68,7 @@ class Fixed(Layout):
     ) -> None:
         count = len(starts_SB)
         super().__init__((bucket.tokens,) * count, bucket.tokens, bucket.examples, streams, starts_SB.device)
-        self._longest, self._causal = bucket.longest, causal
+        self._longest, self.causal = bucket.longest, causal
         self._starts_SB, self._pairs_before_SB = starts_SB, pairs_before_SB
 
     @property
@@ -99,7 +99,7 @@ class Fixed(Layout):
         token_AT = torch.where(real_AT, firsts_A[:, None] + steps_T, fillers_A[:, None])
         index_AHT = token_AT[:, None, :] * heads + heads_H[None, :, None]
         allowed = real_AT[:, None, None, :]
-        if self._causal:
+        if self.causal:
             allowed = allowed & (steps_T[None, :] <= steps_T[:, None])
         bias = torch.zeros(allowed.shape, device=self.device).masked_fill_(~allowed, -torch.inf)
         group = Group((), longest, index_AHT.flatten(), bias, None, self._draws(heads))

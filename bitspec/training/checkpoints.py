@@ -49,7 +49,7 @@ class Checkpoint:
     """Trials on their way together, at a step between two others.
 
     `step` counts from the beginning of the training, `epoch` is how many are ended. Of the epoch that is under way:
-    `seen` examples, `seconds` that it took, and the sum of each trial's losses.
+    `seen` examples, `seconds` that it took, and the sum of each trial's losses. `in_buckets` is what its course is.
     """
 
     step: int
@@ -57,6 +57,7 @@ class Checkpoint:
     seen: int
     seconds: float
     losses: _Array
+    in_buckets: bool
     trials: tuple[TrialState, ...]
 
 
@@ -90,6 +91,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         "epoch": checkpoint.epoch,
         "seen": checkpoint.seen,
         "seconds": checkpoint.seconds,
+        "in_buckets": checkpoint.in_buckets,
         "trials": [
             {
                 "layout": trial.layout,
@@ -122,6 +124,7 @@ def load(folder: Path, keys: Sequence[str]) -> Checkpoint | None:
                 seen=facts["seen"],
                 seconds=facts["seconds"],
                 losses=file.get_tensor("losses"),
+                in_buckets=facts.get("in_buckets", False),  # before there were buckets, it was not said
                 trials=tuple(
                     TrialState(
                         key=key,

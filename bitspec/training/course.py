@@ -54,8 +54,9 @@ class Trial:
         }
         self.epochs: list[Epoch] = []
         self.predictions: tuple[Predictions, ...] = ()
-        #: Keys of the trials with which it was trained to its end.
+        #: Keys of the trials with which it was trained to its end, and whether that was in buckets.
         self.pack: tuple[str, ...] = ()
+        self.in_buckets = False
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -118,10 +119,14 @@ class Trial:
 
 
 class Course:
-    """Trials on their way together: how far they are, and the sum of their losses in this epoch."""
+    """Trials on their way together: how far they are, and the sum of their losses in this epoch.
 
-    def __init__(self, trials: Sequence[Trial]) -> None:
+    It is `in_buckets` as long as its batches have the shapes of buckets, for the sake of CUDA graphs.
+    """
+
+    def __init__(self, trials: Sequence[Trial], *, in_buckets: bool = False) -> None:
         self.trials = list(trials)
+        self.in_buckets = in_buckets
         self.step = 0
         self.epoch = 0
         self.losses_K = torch.zeros(len(trials), dtype=torch.float64, device=trials[0].state.vector.device)
@@ -140,6 +145,11 @@ class Course:
     def seconds(self) -> float:
         """Seconds that this epoch has taken so far."""
         return self._spent + time.perf_counter() - self._began
+
+    def wait(self) -> None:
+        """What this epoch has taken so far is kept, for when it goes on."""
+        self._spent = self.seconds
+        self._began = time.perf_counter()
 
     def go_on(self) -> None:
         """From here on, time counts again: that in which the course waited, or was a file, does not."""
@@ -183,7 +193,7 @@ class Course:
         middle = len(self.trials) // 2
         found = []
         for part in (slice(middle), slice(middle, None)):
-            half = Course(self.trials[part])
+            half = Course(self.trials[part], in_buckets=self.in_buckets)
             half.step, half.epoch, half.seen = self.step, self.epoch, self.seen
             half.losses_K = self.losses_K[part].clone()
             half._spent = self.seconds * len(half.trials) / len(self.trials)
@@ -198,6 +208,7 @@ class Course:
             seen=self.seen,
             seconds=self.seconds,
             losses=self.losses_K.cpu().numpy(),
+            in_buckets=self.in_buckets,
             trials=tuple(trial.snapshot() for trial in self.trials),
         )
 
@@ -216,7 +227,7 @@ class Course:
             return None
         for trial, state in pairs:
             trial.restore(state)
-        course = cls(trials)
+        course = cls(trials, in_buckets=checkpoint.in_buckets)
         course.step, course.epoch, course.seen = checkpoint.step, checkpoint.epoch, checkpoint.seen
         course.losses_K.copy_(torch.from_numpy(checkpoint.losses))
         course.saved_as = course.keys

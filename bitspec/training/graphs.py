@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -38,8 +38,12 @@ _OUTLIERS: Final = 1e-5
 #: How many times a batch of each bucket must come before the next one is replayed.
 UNTIL_REPLAYED: Final = 3
 
-
-#: What is said where there is no memory to see whether a graph is right.
+#: Why steps are not replayed, as the user is told.
+SHORT: Final = "memory ran out"
+UNKNOWN: Final = "they cannot be for this architecture"
+_NOT_CAPTURED: Final = "a step cannot be captured: {}"
+_NOT_REPLAYED: Final = "a step cannot be replayed: {}"
+_DIFFERENT: Final = "a replayed step is not what it is when it is computed"
 _UNCHECKED: Final = "there is no memory to check them"
 
 
@@ -62,7 +66,8 @@ class Capture(Protocol):
 class CudaGraphs:
     """CUDA graphs on a stream of their own. They share their memory: none reads what another has left."""
 
-    #: Why a capture failed in this process, in which none is tried again: torch's allocator may wait for its end.
+    #: Why a capture could not be ended in this process, in which none is tried again: torch may believe that it still
+    #: goes on, and then neither gives back memory nor lets another one begin.
     failed: ClassVar[str | None] = None
 
     def __init__(self, device: torch.device) -> None:
@@ -83,16 +88,22 @@ class CudaGraphs:
             outside.wait_stream(self._stream)
 
     def capture(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Capture a step, and return what replays it. Raises RuntimeError if it cannot be captured."""
+        """Capture a step, and return what replays it. Raises what the step does, or RuntimeError if it has no end."""
         if CudaGraphs.failed is not None:
             raise RuntimeError(CudaGraphs.failed)
         graph = torch.cuda.CUDAGraph()
+        first: BaseException | None = None
         try:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-                step()
-        except Exception as problem:
-            CudaGraphs.failed = cause(problem)
-            raise
+                try:
+                    step()
+                except BaseException as problem:
+                    first = problem
+                    raise
+        except BaseException as problem:
+            if problem is not first:  # of a step that may not be captured, the end only says that it cannot be had
+                CudaGraphs.failed = said(first or problem)
+            raise first or problem from None
         self._graphs.append(graph)
         return graph.replay
 
@@ -113,11 +124,15 @@ def capture_on(device: torch.device) -> Callable[[], Capture] | None:
 Compute = Callable[[Tokens, Tensor, Tensor], Tensor]
 
 
+def _no_replay() -> None:
+    raise RuntimeError("a step that was not captured is not replayed")
+
+
 @dataclass
 class _Step:
     """The step of one bucket: the tensors that it reads, and `losses_K`, which it writes.
 
-    It `is_warm` once it was computed, has a `replay` once it was captured, and `is_right` once that was checked.
+    It is `warm` once it was computed, `captured` once it has a `replay`, and `right` once that was checked.
     """
 
     bucket: Bucket
@@ -126,9 +141,8 @@ class _Step:
     starts_SB: Tensor
     pairs_before_SB: Tensor
     losses_K: Tensor
-    is_warm: bool = False
-    replay: Callable[[], None] | None = None
-    is_right: bool = False
+    stage: Literal["new", "warm", "captured", "right"] = "new"
+    replay: Callable[[], None] = _no_replay
 
 
 class GraphedSteps:
@@ -170,8 +184,8 @@ class GraphedSteps:
 
     def close(self) -> None:
         """Give back all graphs; the noise is drawn as usual again."""
-        self._forget()
         self._noise.ahead = None
+        self._forget()
 
     def step(self, chosen: Sequence[Tensor], rates: Sequence[float]) -> Tensor:
         """One step of the chosen examples (B), one batch a stream, with the rates of the trials; the losses (K)."""
@@ -223,51 +237,56 @@ class GraphedSteps:
         return self._course.streams if streams > 1 else (0,) * len(self._course.trials)
 
     def _run(self, step: _Step) -> None:
-        if step.is_right and step.replay is not None:
-            step.replay()
-        elif step.replay is not None:
-            self._check(step, step.replay)
-        else:
-            if step.is_warm and self._capture is not None and self.problem is None:
-                step.replay = self._captured(step, self._capture)
-            self._compute_step(step)
-            step.is_warm = True
+        match step.stage:
+            case "right":
+                step.replay()
+            case "captured":
+                self._check(step)
+            case "warm" if self._capture is not None and self.problem is None:
+                self._captured(step, self._capture)
+                self._compute_step(step)
+            case _:
+                self._compute_step(step)
+                step.stage = "warm"
 
-    def _captured(self, step: _Step, capture: Capture) -> Callable[[], None] | None:
+    def _captured(self, step: _Step, capture: Capture) -> None:
         for trial in self._course.trials:
             trial.set_capturable(True)
         try:
-            return capture.capture(lambda: self._compute_step(step))
+            step.replay = capture.capture(lambda: self._compute_step(step))
+            step.stage = "captured"
         except Exception as problem:  # if it is not the capturing that goes wrong, computing will say so
-            self._give_up(f"a step cannot be captured: {cause(problem)}")
-            return None
+            if is_out_of_memory(problem):
+                raise
+            self._give_up(_NOT_CAPTURED.format(said(problem)))
         finally:
             for trial in self._course.trials:
                 trial.set_capturable(False)
 
-    def _check(self, step: _Step, replay: Callable[[], None]) -> None:
+    def _check(self, step: _Step) -> None:
         """Replay a step and compute it, and go on with what was computed."""
         watched = [*(tensor for trial in self._course.trials for tensor in trial.tensors), step.losses_K]
-        copies = _copies(watched, 2)
-        if copies is None:
-            self._give_up(_UNCHECKED)
-            self._compute_step(step)
-            return
-        before, replayed = copies
+        before, replayed = ([tensor.clone() for tensor in watched] for _ in range(2))
+        failure: RuntimeError | None = None
         try:
-            replay()
+            step.replay()
             _copy(watched, replayed)
         except RuntimeError as problem:
-            self._give_up(f"a step cannot be replayed: {cause(problem)}")
+            failure = problem
         _copy(before, watched)
         self._restore()
+        if failure is not None:
+            if is_out_of_memory(failure):
+                raise failure
+            self._give_up(_NOT_REPLAYED.format(said(failure)))
         self._compute_step(step)
         before[-1].zero_()  # losses are new in each step
         if self.problem is None:
             agrees = _all_agree(replayed, watched, before)
-            if not agrees:
-                self._give_up(_UNCHECKED if agrees is None else "a replayed step is not what it is when it is computed")
-            step.is_right = bool(agrees)
+            if agrees:
+                step.stage = "right"
+            else:
+                self._give_up(_UNCHECKED if agrees is None else _DIFFERENT)
 
     def _give_up(self, problem: str) -> None:
         self.problem = problem
@@ -275,7 +294,7 @@ class GraphedSteps:
 
     def _forget(self) -> None:
         for step in self._steps.values():
-            step.replay, step.is_right = None, False
+            step.stage, step.replay = "warm", _no_replay
         if self._capture is not None:
             self._capture.close()
 
@@ -295,17 +314,16 @@ class GraphedSteps:
 
 
 def agree(found: Tensor, expected: Tensor, before: Tensor) -> bool:
-    """Whether the values of a tensor came to what was expected, from what they were before, each but for rounding.
+    """Whether the values of a tensor came to what was expected, from what they were before, but for rounding.
 
-    What is off by less than a thousandth of its movement is not seen. It waits for the device.
+    Each may be off by a thousandth of its movement, and of the root mean square of all movements; one in 100,000 by
+    anything. It waits for the device.
     """
-    if not torch.equal(found.isfinite(), expected.isfinite()):
-        return False
-    moved = (expected - before).nan_to_num_(0, 0, 0).abs_()
-    typical = torch.linalg.vector_norm(moved) / moved.numel() ** 0.5
-    allowed = moved.add_(typical).mul_(_APART).add_(expected.nan_to_num(0, 0, 0).abs_(), alpha=_ROUNDING)
-    apart = (found - expected).nan_to_num_(0, 0, 0).abs_()
-    return int((apart > allowed).sum()) <= _OUTLIERS * apart.numel()
+    found, expected, before = (tensor.nan_to_num(0, 1, -1) for tensor in (found, expected, before))
+    moved = (expected - before).abs_()
+    typical = torch.linalg.vector_norm(moved, dtype=torch.float64) / moved.numel() ** 0.5
+    allowed = moved.add_(typical).mul_(_APART).add_(expected.abs(), alpha=_ROUNDING)
+    return int(((found - expected).abs_() > allowed).sum()) <= _OUTLIERS * found.numel()
 
 
 def _all_agree(found: Sequence[Tensor], expected: Sequence[Tensor], before: Sequence[Tensor]) -> bool | None:
@@ -318,23 +336,11 @@ def _all_agree(found: Sequence[Tensor], expected: Sequence[Tensor], before: Sequ
         raise
 
 
-def _copies(tensors: Sequence[Tensor], count: int) -> list[list[Tensor]] | None:
-    """So many copies of tensors; None if there is no memory for them."""
-    try:
-        return [[tensor.clone() for tensor in tensors] for _ in range(count)]
-    except RuntimeError as problem:
-        if is_out_of_memory(problem):
-            return None
-        raise
-
-
 def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
     for one, other in zip(source, target, strict=True):
         other.copy_(one)
 
 
-def cause(problem: BaseException) -> str:
-    """What went wrong first, in one line: the end of a capture only says that something did."""
-    while (earlier := problem.__cause__ or problem.__context__) is not None:
-        problem = earlier
+def said(problem: BaseException) -> str:
+    """What went wrong, in one line."""
     return next(iter(str(problem).strip().splitlines()), "") or type(problem).__name__

@@ -43,7 +43,7 @@ class Group:
 
     `index` says which of the (R·N·H) rows of queries, keys and values go into (A, H, T); `bias` is 0 or -inf for the
     scores, (A, 1, 1 or T, T), None where everything is attended to; `padding` are the places of (A·H·T) that hold no
-    token, None if there are none whose gradient is not 0 anyway. `draws` says of each stream where the dropout of
+    token and must be given no gradient, None if there are none. `draws` says of each stream where the dropout of
     its weights is among what was drawn for it, (S, B·H·T·T); without it, that is by `examples`.
     """
 

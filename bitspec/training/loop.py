@@ -22,7 +22,7 @@ from bitspec.training.course import Course, Recipe, Trial
 from bitspec.training.devices import is_out_of_memory
 from bitspec.training.encoding import EVALUATION_BATCH, Batch, Encoded
 from bitspec.training.flat import is_causal
-from bitspec.training.graphs import UNTIL_REPLAYED, Capture, GraphedSteps
+from bitspec.training.graphs import SHORT, UNKNOWN, UNTIL_REPLAYED, Capture, GraphedSteps
 from bitspec.training.layout import Tokens
 from bitspec.training.model import Prepared
 from bitspec.training.predictions import predictions_of
@@ -88,12 +88,10 @@ class Training:
         self._training, self._validation = training, validation
         self._metrics, self._main = metrics, main
         self._saver, self._stop = saver or Saver(), stop
-        #: Whether batches have the shapes of buckets, so that their steps can be captured.
-        self.in_buckets = capture is not None and prepared.architecture is not None
         self._capture = capture
         self._graphs: GraphedSteps | None = None
         self._rehearsal: Course | None = None
-        self._rehearsed = 0
+        self._warmed_up = 0  # of the rehearsal, the first steps that are replayed by now
         self._binding: Binding | None = None
         self._settings = recipes[0].settings
         self._steps = math.ceil(len(training) / self._settings.batch_size)
@@ -117,12 +115,15 @@ class Training:
     def run(self) -> Iterator[TrainingEvent]:
         """Train all epochs, from where the trials were saved if they were.
 
-        A trial whose loss is no number ends as diverged, and the others go on. When memory runs out, the pack is
-        halved, and both halves go on where it was, one after the other; a trial that is alone raises what torch did.
+        A trial whose loss is no number ends as diverged, and the others go on. When memory runs out, the pack goes on
+        where it was: without graphs and buckets if it has them, else as two halves, one after the other; a trial that
+        is alone without them raises what torch did.
         """
-        whole = self._saver.restore(self.trials, self._steps)
+        whole = self._saver.restore(self.trials, self._steps, in_buckets=self._has_buckets)
         for trial in self.trials:
             yield Started(trial.key, self._settings.epochs, self._steps, whole.step)
+        if self._capture is not None and not self._has_buckets:
+            yield NotCaptured(self.trials[0].key, UNKNOWN)
         waiting = [whole]
         while waiting:
             course = waiting.pop()
@@ -131,13 +132,15 @@ class Training:
             except _StoppedError:
                 return
             except (RuntimeError, MemoryError) as problem:
-                if not is_out_of_memory(problem) or (len(course.trials) == 1 and not self.in_buckets):
+                is_alone = len(course.trials) == 1 and not course.in_buckets
+                if is_alone or not is_out_of_memory(problem):
                     raise
                 self.close()
-                if self.in_buckets:  # graphs, and batches that are filled up, take memory of their own
-                    self.in_buckets = False
+                if course.in_buckets:
+                    course.in_buckets = False
+                    course.wait()
                     waiting.append(course)
-                    yield NotCaptured(course.trials[0].key, "memory ran out")
+                    yield NotCaptured(course.trials[0].key, SHORT)
                     continue
                 halves = course.halves()
                 for half in halves:
@@ -152,15 +155,15 @@ class Training:
         The model stays bound, so that what is captured in one rehearsal serves the next.
         """
         if self._rehearsal is None:
-            course = Course(self.trials)
+            course = Course(self.trials, in_buckets=self._has_buckets)
             self._bind(course)
             self.prepared.model.train()
-            self._rehearsal, self._rehearsed = course, 0
+            self._rehearsal, self._warmed_up = course, 0
         course = self._rehearsal
-        if self.in_buckets and self._rehearsed < steps:
-            self._rehearsed = steps
+        if course.in_buckets and self._warmed_up < steps:
             for _ in range(UNTIL_REPLAYED):
                 self._steps_of(course, steps)
+            self._warmed_up = steps
         began = time.perf_counter()
         self._steps_of(course, steps)
         return (time.perf_counter() - began) / steps
@@ -171,6 +174,10 @@ class Training:
         for _ in range(steps):
             self._step(course)
         course.losses_K.tolist()  # waits for a GPU
+
+    @property
+    def _has_buckets(self) -> bool:
+        return self._capture is not None and self.prepared.architecture is not None
 
     def _bind(self, course: Course) -> None:
         self.close()
@@ -183,7 +190,7 @@ class Training:
             frozen_type=torch.bfloat16 if self._settings.precision == "bf16" else None,
         )
         prepared.noise.begin_trials(prepared.model, course.seeds, self._settings.dropout)
-        if self.in_buckets:
+        if course.in_buckets:
             self._graphs = GraphedSteps(
                 course,
                 self._training,
@@ -206,6 +213,7 @@ class Training:
                 yield from self._end_epoch(course)
         for trial in course.trials:
             trial.pack = tuple(other.key for other in course.trials)
+            trial.in_buckets = course.in_buckets
 
     def _epoch(self, course: Course) -> Generator[TrainingEvent, None, None]:
         self.prepared.model.train()

@@ -28,13 +28,16 @@ class Saver:
         self.problem: str | None = None
         self._last, self._cost = time.monotonic(), 0.0
 
-    def restore(self, trials: Sequence[Trial], steps: int) -> Course:
-        """The course of these trials from where it was saved, or from the beginning; an epoch has so many steps."""
+    def restore(self, trials: Sequence[Trial], steps: int, *, in_buckets: bool = False) -> Course:
+        """The course of these trials from where it was saved, or from the beginning; an epoch has so many steps.
+
+        One that begins is `in_buckets` if asked for; one that goes on, if it was.
+        """
         course = None
         if self.folder is not None:
             checkpoint = checkpoints.load(self.folder, [trial.key for trial in trials])
             course = None if checkpoint is None else Course.restored(trials, checkpoint, steps)
-        return course or Course(trials)
+        return course or Course(trials, in_buckets=in_buckets)
 
     def begin(self) -> None:
         """A course goes on now: the time to the next file counts from here."""

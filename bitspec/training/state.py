@@ -106,6 +106,10 @@ class Trainable:
         self.vector.grad = torch.zeros_like(self.vector)
         for slot in self.slots:
             self.values(slot).copy_(slot.before.reshape(-1))
+        # Of AllBut what is left out, as it was. Here already: a step that is done must not run out of memory.
+        self._left_out = {
+            slot.name: slot.before.reshape(-1)[slot.indices] for slot in self.slots if isinstance(slot.mask, AllBut)
+        }
 
     def values(self, slot: Slot) -> Tensor:
         """The slice of a slot."""
@@ -145,7 +149,7 @@ class Trainable:
         for slot in self.slots:
             if isinstance(slot.mask, AllBut):
                 assert slot.indices is not None
-                self.values(slot).index_copy_(0, slot.indices, slot.before.reshape(-1)[slot.indices])
+                self.values(slot).index_copy_(0, slot.indices, self._left_out[slot.name])
 
     @torch.no_grad()
     def distance(self, slot: Slot, within: Mask | None = None) -> float:

@@ -27,11 +27,12 @@ def trial(key: str, count: int = 5) -> TrialState:
 
 def checkpoint(*keys: str, step: int = 17) -> Checkpoint:
     losses = np.array([0.1 * number for number, _ in enumerate(keys)])
-    return Checkpoint(step, 2, 40, 3.25, losses, tuple(trial(key) for key in keys))
+    return Checkpoint(step, 2, 40, 3.25, losses, step % 2 == 1, tuple(trial(key) for key in keys))
 
 
 def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
     assert (one.step, one.epoch, one.seen, one.seconds) == (other.step, other.epoch, other.seen, other.seconds)
+    assert one.in_buckets == other.in_buckets
     assert one.losses.tobytes() == other.losses.tobytes()
     for own, its in zip(one.trials, other.trials, strict=True):
         assert (own.key, own.layout, own.updates) == (its.key, its.layout, its.updates)

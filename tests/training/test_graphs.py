@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,17 +24,14 @@ from bitspec.training import graphs
 from bitspec.training.buckets import Bucket
 from bitspec.training.course import Course, Recipe
 from bitspec.training.encoding import Encoded
-from bitspec.training.graphs import CudaGraphs, agree, cause
 from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import Draw, Noise
-from bitspec.training.saving import Saver
 from tests.training.recorder import Failing, Recorder, Recorders
 from tests.training.small import CONFIGS, VOCABULARY, encoded, masks_of_every_kind
 from tests.training.test_loop import accuracy
 from tests.training.test_packs import assert_alike, recipes_of, train
-from tests.training.test_resume import after, assert_equal
-from tests.training.test_resume import train as train_and_stop
+from tests.training.test_resume import assert_equal
 
 CPU = torch.device("cpu")
 
@@ -166,21 +162,11 @@ def made(lengths: list[int], outputs: int) -> Encoded:
     return Encoded("made", {"input_ids": ids * is_real}, lengths_N, labels if outputs == 1 else (labels > 0.5).long())
 
 
-def test_an_interrupted_pack_goes_on_bit_for_bit(folders: dict[str, Path], tmp_path: Path) -> None:
-    prepared = prepare(folders["bert"], 2, CPU)
-    masks = masks_of_every_kind(prepared.model)
-    recipes = recipes_of(prepared, {kind: masks[kind] for kind in ("vectors", "entries")}, (3, 4))
-    whole, _ = train_and_stop(prepared, recipes, capture=Recorder)
-    train_and_stop(prepared, recipes, Saver(tmp_path), after(16), capture=Recorder)
-    again, _ = train_and_stop(prepared, recipes, Saver(tmp_path), capture=Recorder)
-    assert_equal(again, whole)
-
-
 def in_precision(precision: str, recipes: list[Recipe]) -> list[Recipe]:
     return [replace(recipe, settings=recipe.settings.model_copy(update={"precision": precision})) for recipe in recipes]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "bf16"])
 def test_a_replayed_step_equals_the_same_step_computed_bit_for_bit(folders: dict[str, Path], precision: str) -> None:
     prepared = prepare(folders["bert"], 2, CPU)
     recipes = in_precision(precision, recipes_of(prepared, masks_of_every_kind(prepared.model), (3, 4)))
@@ -196,8 +182,11 @@ def test_architectures_that_are_not_known_are_not_captured(
     prepared = prepare(folders["bert"], 2, CPU)
     monkeypatch.setitem(prepared.__dict__, "architecture", None)
     recorders = Recorders()
-    train(prepared, recipes_of(prepared, {"none": {}}, (3,)), recorders)
+    _, events = train(prepared, recipes_of(prepared, {"none": {}}, (3,)), recorders)
     assert recorders.made == []
+    assert [event.message for event in events if isinstance(event, NotCaptured)] == [
+        "they cannot be for this architecture"
+    ]
 
 
 def test_a_rehearsal_times_replayed_steps(folders: dict[str, Path]) -> None:
@@ -272,7 +261,7 @@ class _Watching(TorchDispatchMode):
 @pytest.fixture
 def on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `meta` lacks: a generator, values to check and of a head, and AdamW's kernel."""
-    monkeypatch.setattr(graphs.GraphedSteps, "_check", lambda self, step, _replay: self._compute_step(step))
+    monkeypatch.setattr(graphs.GraphedSteps, "_check", lambda self, step: self._compute_step(step))
     monkeypatch.setattr(torch, "_fused_adamw_", lambda *_, **__: None)
     monkeypatch.setattr(Noise, "_fill", lambda *_: None)
     monkeypatch.setattr(Prepared, "new_head", lambda *_: None)
@@ -291,7 +280,7 @@ def test_a_step_waits_for_nothing_and_a_captured_one_reads_nothing_of_this_machi
     recipes = recipes_of(prepared, masks_of_every_kind(prepared.model), seeds)
     for made in (None, OnMeta()):
         run, _ = training(prepared, recipes, None if made is None else lambda made=made: made)
-        course = Course(run.trials)
+        course = Course(run.trials, in_buckets=made is not None)
         run._bind(course)
         prepared.model.train()
         for _ in range(5):
@@ -300,118 +289,3 @@ def test_a_step_waits_for_nothing_and_a_captured_one_reads_nothing_of_this_machi
         if made is not None:
             assert made.captured > 0
             assert not +made.on_cpu
-
-
-class FakeCuda:
-    """Takes down what is asked of `torch.cuda`, for want of a GPU."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.now = "usual"
-
-    def stream_called(self, name: str) -> Any:
-        return SimpleNamespace(name=name, wait_stream=lambda other: self.said.append(f"{name} waits for {other.name}"))
-
-    @contextmanager
-    def stream(self, stream: Any) -> Iterator[None]:
-        before, self.now = self.now, stream.name
-        yield
-        self.now = before
-
-    @contextmanager
-    def graph(self, graph: Any, *, pool: str, stream: Any) -> Iterator[None]:
-        self.said.append(f"capture {graph.number} in {pool} on {stream.name}")
-        try:
-            yield
-        except BaseException:
-            # The end of a capture raises by itself, and hides what went wrong.
-            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    fake, numbers = FakeCuda(), iter(range(9))
-
-    def made() -> Any:
-        number = next(numbers)
-        return SimpleNamespace(
-            number=number,
-            replay=lambda: fake.said.append(f"replay {number}"),
-            reset=lambda: fake.said.append(f"reset {number}"),
-        )
-
-    monkeypatch.setattr(CudaGraphs, "failed", None)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda _device: fake.stream_called("own"))
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: fake.stream_called("usual"))
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "one pool")
-    monkeypatch.setattr(torch.cuda, "stream", fake.stream)
-    monkeypatch.setattr(torch.cuda, "graph", fake.graph)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", made)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: fake.said.append("synchronize"))
-    return fake
-
-
-def test_cuda_graphs_have_a_stream_and_a_pool_of_their_own(cuda: FakeCuda) -> None:
-    capture = CudaGraphs(torch.device("cuda"))
-    with pytest.raises(RuntimeError, match="broken"), capture.running():
-        raise RuntimeError("broken")
-    assert cuda.said == ["own waits for usual", "usual waits for own"]
-    cuda.said.clear()
-    with capture.running():
-        replays = [capture.capture(lambda: cuda.said.append(f"a step on {cuda.now}")) for _ in range(2)]
-        with pytest.raises(RuntimeError, match="previous error") as failed:
-            capture.capture(broken)
-        assert cause(failed.value) == "broken"
-        with pytest.raises(RuntimeError, match="broken"):  # and nothing more is tried in this process
-            CudaGraphs(torch.device("cuda")).capture(broken)
-    replays[1]()
-    capture.close()
-    assert cuda.said[1:] == [
-        "capture 0 in one pool on own",
-        "a step on own",
-        "capture 1 in one pool on own",
-        "a step on own",
-        "capture 2 in one pool on own",
-        "usual waits for own",
-        "replay 1",
-        "synchronize",
-        "reset 0",
-        "reset 1",
-    ]
-
-
-def broken() -> None:
-    raise RuntimeError("broken")
-
-
-def test_what_agrees() -> None:
-    before = torch.linspace(-1, 1, 20_000)
-    moved = torch.full_like(before, 1e-3)
-    expected = before + moved
-    assert agree(expected.clone(), expected, before)
-    assert agree(expected + 1e-7, expected, before)
-    assert agree(before, before, before)
-    assert not agree(before + 1e-5, before, before)
-    assert not agree(before + 0.99 * moved, expected, before)  # a learning rate that is 1 % off
-    few = expected.clone()
-    few[:2] = before[:2]
-    assert not agree(few, expected, before)  # a bias that is forgotten
-    nan = expected.clone()
-    nan[7] = torch.nan
-    assert agree(nan, nan, before)
-    assert not agree(nan, expected, before)
-    assert not agree(few, nan, before)
-
-
-def test_the_first_error_is_the_cause() -> None:
-    with pytest.raises(RuntimeError, match="previous") as failed:
-        hidden()
-    assert cause(failed.value) == "broken"
-    assert cause(ValueError()) == "ValueError"
-
-
-def hidden() -> None:
-    try:
-        broken()
-    finally:
-        raise RuntimeError("previous error")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bitspec.ir.events import Failed, NotCaptured
+from bitspec.ir.events import EpochEnded, Failed, NotCaptured
 from bitspec.training import graphs
 from bitspec.training.course import Course, Recipe
 from bitspec.training.encoding import Batch
@@ -58,11 +59,31 @@ class Broken(Recorder):
 
     def capture(self, step: Callable[[], None]) -> Callable[[], None]:
         super().capture(step)
+        return out_of_resources
 
-        def replay() -> None:
-            raise RuntimeError("CUDA error: out of resources")
 
-        return replay
+def out_of_resources() -> None:
+    raise RuntimeError("CUDA error: out of resources")
+
+
+def short() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+class ShortOfMemory(Recorder):
+    """Has no memory to capture a step."""
+
+    def capture(self, _step: Callable[[], None]) -> Callable[[], None]:
+        short()
+        raise AssertionError
+
+
+class ShortLater(Recorder):
+    """Has no memory to replay a step."""
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        super().capture(step)
+        return short
 
 
 @pytest.mark.parametrize(
@@ -71,6 +92,8 @@ class Broken(Recorder):
         (Failing, "a step cannot be captured: CUDA error: operation not permitted"),
         (Broken, "a step cannot be replayed: CUDA error: out of resources"),
         (Wrong, DIFFERS),
+        (ShortOfMemory, SHORT),
+        (ShortLater, SHORT),
     ],
 )
 def test_what_goes_wrong_is_told_once_and_training_goes_on(
@@ -87,6 +110,7 @@ def test_what_goes_wrong_is_told_once_and_training_goes_on(
     monkeypatch.setattr(Training, "_bind", bind)
     found, events = train(prepared, recipes, capture)
     assert [(event.key, event.message) for event in events if isinstance(event, NotCaptured)] == [("vectors", message)]
+    assert {trial.in_buckets for trial in found} == {message != SHORT}
     computed, _ = train(prepared, recipes)
     for one, other in zip(found, computed, strict=True):
         assert_alike(one, other, 1e-10)
@@ -100,6 +124,28 @@ def test_an_interrupted_pack_goes_on_bit_for_bit_where_nothing_can_be_captured(
     whole, _ = train_and_stop(prepared, recipes, capture=Recorder)
     train_and_stop(prepared, recipes, Saver(tmp_path), after(16), capture=Failing)
     again, _ = train_and_stop(prepared, recipes, Saver(tmp_path), capture=Failing)
+    assert_equal(again, whole)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Recorder, Recorder),
+        (ShortOfMemory, Recorder),
+        pytest.param(Recorder, None, marks=pytest.mark.slow),
+        pytest.param(ShortOfMemory, None, marks=pytest.mark.slow),
+        pytest.param(None, Recorder, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_pack_goes_on_in_the_shapes_that_it_had(
+    folders: dict[str, Path], tmp_path: Path, first: type[Recorder] | None, second: type[Recorder] | None
+) -> None:
+    prepared = prepare(folders["bert"], 2, CPU)
+    recipes = some(prepared, "vectors", "entries")
+    whole, _ = train_and_stop(prepared, recipes, capture=first)
+    train_and_stop(prepared, recipes, Saver(tmp_path), after(16), capture=first)
+    again, _ = train_and_stop(prepared, recipes, Saver(tmp_path), capture=second)
+    assert {trial.in_buckets for trial in again} == {first is Recorder}
     assert_equal(again, whole)
 
 
@@ -122,10 +168,6 @@ def test_trials_that_are_left_go_on_in_buckets(folders: dict[str, Path], capture
     assert_alike(found, alone[0], 1e-5)
 
 
-def short() -> None:
-    raise torch.OutOfMemoryError("CUDA out of memory")
-
-
 @pytest.mark.parametrize("kinds", [("vectors", "rows"), ("vectors",)], ids=["a pack", "alone"])
 @pytest.mark.parametrize("when", ["at first", "later", "in the evaluation"])
 def test_graphs_are_given_up_before_a_pack_is_halved_or_fails(
@@ -142,11 +184,21 @@ def test_graphs_are_given_up_before_a_pack_is_halved_or_fails(
             "later": step == 7 and not recorders.made[0].is_capturing,
             "in the evaluation": not prepared.model.training,
         }
-        if self.in_buckets and is_now[when]:
+        if self._graphs is not None and is_now[when]:
             short()
         return found
 
+    taken, train_course = [], Training._train
+
+    def timed(self: Training, course: Course) -> Iterator[TrainingEvent]:
+        began = time.perf_counter()
+        try:
+            yield from train_course(self, course)
+        finally:
+            taken.append(time.perf_counter() - began)
+
     with monkeypatch.context() as patched:
+        patched.setattr(Training, "_train", timed)
         patched.setattr(Training, "_logits", too_large)
         # A step of a graph that is there is computed too, for this once.
         patched.setattr(graphs.GraphedSteps, "_run", lambda self, step: self._compute_step(step))
@@ -155,6 +207,10 @@ def test_graphs_are_given_up_before_a_pack_is_halved_or_fails(
     assert len(recorders.made) == 1
     assert not recorders.made[0].is_open
     assert [len(trial.pack) for trial in packed] == [len(kinds)] * len(kinds)
+    assert not any(trial.in_buckets for trial in packed)
+    # What the steps took before counts.
+    took = sum(event.epoch.seconds for event in events if isinstance(event, EpochEnded))
+    assert took == pytest.approx(sum(taken), rel=0.2)
     for one, other in zip(packed, train(prepared, recipes)[0], strict=True):
         assert_alike(one, other, 1e-10)
 
@@ -180,7 +236,7 @@ def test_a_pack_that_is_too_large_without_graphs_too_is_halved(
         assert_alike(one, other, 1e-10)
 
 
-@pytest.mark.parametrize("where", ["clone", "isfinite"])
+@pytest.mark.parametrize("where", ["clone", "nan_to_num"])
 def test_a_graph_that_cannot_be_checked_for_want_of_memory_is_not_used(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -188,16 +244,16 @@ def test_a_graph_that_cannot_be_checked_for_want_of_memory_is_not_used(
     recipes = some(prepared, "none")
     recorders, check = Recorders(), graphs.GraphedSteps._check
 
-    def check_short(self: graphs.GraphedSteps, step: Any, replay: Callable[[], None]) -> None:
+    def check_short(self: graphs.GraphedSteps, step: Any) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(Tensor, where, lambda _: short())
-            check(self, step, replay)
+            patched.setattr(Tensor, where, lambda *_: short())
+            check(self, step)
 
     with monkeypatch.context() as patched:
         patched.setattr(graphs.GraphedSteps, "_check", check_short)
         (found,), events = train(prepared, recipes, recorders)
-    assert recorders.made[0].replayed == (where == "isfinite")
-    assert told(events) == ["there is no memory to check them"]
+    assert recorders.made[0].replayed == (where == "nan_to_num")
+    assert told(events) == [SHORT if where == "clone" else "there is no memory to check them"]
     assert_alike(found, train(prepared, recipes)[0][0], 1e-10)
 
 
@@ -210,6 +266,7 @@ def test_a_model_is_given_back_even_if_graphs_are_not(folders: dict[str, Path]) 
     before = {name: tensor.clone() for name, tensor in prepared.model.state_dict().items()}
     with pytest.raises(RuntimeError, match="launch failure"):
         train(prepared, some(prepared, "rows"), Stuck)
+    assert prepared.noise.ahead is None
     assert all(
         torch.equal(tensor, before[name])
         for name, tensor in prepared.model.state_dict().items()

@@ -13,7 +13,7 @@ from typing import Any, Final
 import ray
 
 from bitspec.diagnostics import BitspecError, counted
-from bitspec.ir.events import Event, Failed, Finished, NotSaved
+from bitspec.ir.events import Event, Failed, Finished, Notice, NotSaved
 from bitspec.ir.study import Model
 from bitspec.plugins import Refusal
 from bitspec.runners.bench import failure
@@ -249,7 +249,7 @@ class Crew:
                 member.attempt = None
                 if self._is_over:
                     self._release(member)
-            elif one.key in attempt.open:  # what ended before its pack was lost is not told again
+            elif isinstance(one, Notice) or one.key in attempt.open:  # what ended before is not told again
                 if isinstance(one, Finished | Failed):
                     attempt.open.discard(one.key)
                 yield one
