@@ -144,7 +144,8 @@ def _check_references(study: Study, broken: frozenset[str]) -> Iterator[Diagnost
                 yield _unknown_selection(ref, study)
     circles = list(_circles(uses))
     yield from circles or _too_deep(study, uses)
-    if is_known and not circles:
+    # Of a name that is declared twice, one may use the other: that is no circle, and has no order either.
+    if is_known and not circles and len(uses) == len(study.named):
         yield from _too_long(study)
 
 

@@ -187,3 +187,17 @@ def test_what_is_trained_otherwise_is_another_strategy_and_so_is_what_follows_it
     }
     assert (keys["bitfit"] == keys["other"]) is bool(said)  # as the warning says, they are trained once
     assert (keys["most"] == keys["followed"]) is bool(said)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "strategy a = bias strategy a = topk(bias, 3, by = change(a))",
+        "strategy a = topk(bias, 3, by = change(b)) strategy b = bias strategy b = topk(bias, 3, by = change(a))",
+        "group a = topk(bias, 3, by = change(b)) strategy b = bias strategy b = a",
+    ],
+)
+def test_of_two_with_one_name_one_may_follow_the_other(declared: str) -> None:
+    # Their order cannot be told, and need not be: that there are two is what is wrong.
+    found = analyse(Source("spec.bspec", HEAD + declared)).diagnostics
+    assert {one.code for one in found} == {"repeated"}
