@@ -109,6 +109,7 @@ OF_TORCH = {
         "attention",
         "binding",
         "buckets",
+        "capture",
         "course",
         "devices",
         "encoding",

@@ -144,7 +144,7 @@ class Bench:
         return _Ready(planned, selected, Recipe(planned.key, trial.seed, trial.settings, masks), fingerprint)
 
     def _training(self, pack: Sequence[_Ready], saver: Saver | None = None, stop: Stop = never) -> Training:
-        from bitspec.training.graphs import capture_on
+        from bitspec.training.capture import capture_on
         from bitspec.training.loop import Training
 
         first = pack[0].planned

@@ -18,11 +18,12 @@ from torch.nn import functional
 from bitspec.ir.events import Epoch, EpochEnded, Failed, NotCaptured, NotSaved, Predictions, Started, Stepped
 from bitspec.ir.settings import Settings
 from bitspec.training.binding import Binding
+from bitspec.training.capture import Capture
 from bitspec.training.course import Course, Recipe, Trial
 from bitspec.training.devices import is_out_of_memory
 from bitspec.training.encoding import EVALUATION_BATCH, Batch, Encoded
 from bitspec.training.flat import is_causal
-from bitspec.training.graphs import SHORT, UNKNOWN, UNTIL_REPLAYED, Capture, GraphedSteps
+from bitspec.training.graphs import SHORT, UNKNOWN, UNTIL_REPLAYED, GraphedSteps
 from bitspec.training.layout import Tokens
 from bitspec.training.model import Prepared
 from bitspec.training.predictions import predictions_of

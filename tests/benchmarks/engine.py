@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import torch
 
 from bitspec.ir.settings import Settings
+from bitspec.training.capture import capture_on
 from bitspec.training.course import Recipe
 from bitspec.training.encoding import Encoded
-from bitspec.training.graphs import capture_on
 from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from tests.benchmarks.models import Masks, first_of, own_weights, with_head

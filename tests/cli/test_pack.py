@@ -256,14 +256,14 @@ def test_trials_whose_steps_are_replayed_come_to_the_same(
     lab.write_text(lab.read_text("utf-8").replace("epochs = 2", "epochs = 4"), "utf-8")
     run(bitspec, lab, "--pack", "4", "--store", "computed")
     recorders = Recorders()
-    monkeypatch.setattr("bitspec.training.graphs.capture_on", lambda _device: recorders)
+    monkeypatch.setattr("bitspec.training.capture.capture_on", lambda _device: recorders)
     ran = run(bitspec, lab, "--pack", "4", "--store", "replayed", "--graphs")
     assert "not replayed" not in ran.err
     assert len(recorders.made) == len(packs("replayed"))
     assert all(recorder.replayed > 0 for recorder in recorders.made)
     margins = "select margin from predictions order by strategy, seed, example"
     assert rows(margins, "replayed") == [pytest.approx(row, abs=1e-3) for row in rows(margins, "computed")]
-    monkeypatch.setattr("bitspec.training.graphs.capture_on", lambda _device: Failing)
+    monkeypatch.setattr("bitspec.training.capture.capture_on", lambda _device: Failing)
     ran = run(bitspec, lab, "--pack", "4", "--store", "failing", "--graphs")
     (line,) = [line for line in ran.err.splitlines() if "not replayed" in line]
     assert line == (

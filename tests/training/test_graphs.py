@@ -24,6 +24,7 @@ from bitspec.training import graphs
 from bitspec.training.buckets import Bucket
 from bitspec.training.course import Course, Recipe
 from bitspec.training.encoding import Encoded
+from bitspec.training.graphs import agree
 from bitspec.training.loop import Training
 from bitspec.training.model import Prepared, prepare
 from bitspec.training.noise import Draw, Noise
@@ -289,3 +290,30 @@ def test_a_step_waits_for_nothing_and_a_captured_one_reads_nothing_of_this_machi
         if made is not None:
             assert made.captured > 0
             assert not +made.on_cpu
+
+
+def test_what_agrees() -> None:
+    before = torch.linspace(-1, 1, 20_000)
+    moved = torch.full_like(before, 1e-3)
+    expected = before + moved
+    assert agree(expected.clone(), expected, before)
+    assert agree(expected + 1e-7, expected, before)
+    assert agree(before, before, before)
+    assert not agree(before + 1e-5, before, before)
+    assert not agree(before + 0.99 * moved, expected, before)  # a learning rate that is 1 % off
+    few = expected.clone()
+    few[:2] = before[:2]
+    assert not agree(few, expected, before)  # a bias that is forgotten
+    nan = expected.clone()
+    nan[7] = torch.nan
+    assert agree(nan, nan, before)
+    assert not agree(nan, expected, before)
+    assert not agree(few, nan, before)
+    infinite = expected.clone()
+    infinite[7] = torch.inf
+    assert agree(infinite, infinite, before)
+    assert not agree(infinite, nan, before)
+    assert not agree(infinite, infinite.neg(), before)
+    count = torch.tensor(3.0)
+    assert agree(count, count, count - 1)
+    assert not agree(count - 1, count, count - 1)

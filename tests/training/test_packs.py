@@ -13,9 +13,9 @@ from torch import Tensor
 from bitspec.ir.events import EpochEnded, Failed, Started
 from bitspec.ir.masks import Mask, Whole
 from bitspec.ir.settings import Settings
+from bitspec.training.capture import Capture
 from bitspec.training.course import Recipe, Trial
 from bitspec.training.encoding import Batch
-from bitspec.training.graphs import Capture
 from bitspec.training.layout import Tokens
 from bitspec.training.loop import Training, TrainingEvent
 from bitspec.training.model import Prepared, prepare

@@ -15,9 +15,9 @@ from torch import Tensor
 from bitspec.ir.events import EpochEnded, Failed, NotSaved, Started, Stepped
 from bitspec.ir.masks import Mask
 from bitspec.training import checkpoints, loop
+from bitspec.training.capture import Capture
 from bitspec.training.course import Recipe, Trial
 from bitspec.training.encoding import Batch
-from bitspec.training.graphs import Capture
 from bitspec.training.layout import Tokens
 from bitspec.training.loop import Training, TrainingEvent
 from bitspec.training.model import Prepared, prepare
