@@ -31,7 +31,8 @@ MAX_PUT_IN = 10_000
 _SHOWN = 200
 
 _VARIABLE = re.compile(r"\$(?:\{(\w*)\}|(\w+))")
-_BRACKETS = re.compile(r"""#[^\n]*|"[^"\n]*"|'[^'\n]*'|[()]""")
+#: Brackets, and what hides them: comments and texts, those that are not closed on their line too.
+_BRACKETS = re.compile(r"""#[^\n]*|"[^"\n]*"?|'[^'\n]*'?|[()]""")
 _NAME = re.compile(r"[^\W\d]\w*(/[\w-]+)*")
 
 
@@ -91,11 +92,12 @@ def _with_brackets(text: str, start: int, end: int) -> tuple[int, int]:
         depth += {"(": 1, ")": -1}.get(match[0], 0)
         lowest = min(lowest, depth)
     for _ in range(-lowest):
-        start = text.rfind("(", 0, start)
+        found = text.rfind("(", 0, start)
+        start = found if found >= 0 else start
     for _ in range(depth - lowest):
         found = text.find(")", end)
         end = found + 1 if found >= 0 else end
-    return max(start, 0), end
+    return start, end
 
 
 def token_of(node: Node | None) -> Token:

@@ -58,3 +58,17 @@ def test_a_span_closes_the_brackets_that_it_opens() -> None:
     for node in (selection, selection.of, selection.of.of):  # type: ignore[union-attr]
         shown = text[node.span.start : node.span.end].replace("[(]", "")
         assert shown.count("(") == shown.count(")")
+
+
+@pytest.mark.parametrize(
+    "text", ['(((model")))))\ns"(a', '(model ")', "((task \"a))' (", 'group g = (bias where name ~ "(((\n) model ")))"']
+)
+def test_brackets_in_a_text_that_is_not_closed_are_none(text: str) -> None:
+    found = analyse(Source("f", text)).diagnostics
+    spans = [one.span for one in found if one.span is not None]
+    assert spans
+    assert all(0 <= span.start <= span.end <= len(text) + 1 for span in spans)
+    # What is said of a text stands at the text, from its first quote on.
+    assert all(
+        text[one.span.start] in "\"'" for one in found if one.code in {"empty-text", "unclosed-text"} and one.span
+    )
