@@ -63,7 +63,7 @@ def test_patterns_that_are_slow_come_to_an_end(pattern: str) -> None:
     study = loads(f'{HEAD}strategy s = bias where name !~ "{pattern}"')
     begun = time.process_time()
     _, found = summarise(study, catalogue("bert-base-cased"))
-    assert time.process_time() - begun < 4 * PATTERN_TIMEOUT
+    assert time.process_time() - begun < 8 * PATTERN_TIMEOUT  # without it, minutes; beside other tests all is slower
     codes = {said.code for said in found}
     assert codes <= {"slow-pattern", "matches-nothing", "selects-nothing", "straddling-pattern", "idle-condition"}, (
         found
