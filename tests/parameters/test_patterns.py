@@ -61,9 +61,9 @@ FINE = [r"query|key", r"layer\.\d{1,2}\.", r"^encoder\.layer\.(1[01]|[0-9])\.", 
 )
 def test_patterns_that_are_slow_come_to_an_end(pattern: str) -> None:
     study = loads(f'{HEAD}strategy s = bias where name !~ "{pattern}"')
-    begun = time.process_time()
+    begun = time.thread_time()  # that of the process has torch's idle threads in it, where other tests came before
     _, found = summarise(study, catalogue("bert-base-cased"))
-    assert time.process_time() - begun < 8 * PATTERN_TIMEOUT  # without it, minutes; beside other tests all is slower
+    assert time.thread_time() - begun < 4 * PATTERN_TIMEOUT
     codes = {said.code for said in found}
     assert codes <= {"slow-pattern", "matches-nothing", "selects-nothing", "straddling-pattern", "idle-condition"}, (
         found
