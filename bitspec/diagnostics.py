@@ -270,6 +270,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def first_line(problem: BaseException) -> str:
+    """What a library's error says first."""
+    lines = str(problem).strip().splitlines()
+    return lines[0] if lines else type(problem).__name__
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
     """`did you mean …?`, or None when nothing is near."""
     near = closest(name, candidates)

@@ -10,7 +10,7 @@ from logging import ERROR
 from pathlib import Path
 from typing import Final
 
-from bitspec.diagnostics import BitspecError, Diagnostic, error
+from bitspec.diagnostics import BitspecError, Diagnostic, error, first_line
 from bitspec.parameters.files import (
     CONFIG,
     check_weights,
@@ -218,7 +218,7 @@ def _diagnostic(source: str, revision: str | None, problem: Exception) -> Diagno
     return error(
         "hub-unreachable",
         f"`{source}` is not on this machine, and the Hugging Face hub cannot be reached",
-        help=f"{f'{suggestion} Otherwise, check' if suggestion else 'check'} the network: {_first_line(problem)}",
+        help=f"{f'{suggestion} Otherwise, check' if suggestion else 'check'} the network: {first_line(problem)}",
     )
 
 
@@ -234,11 +234,6 @@ def _refused(source: str, status: int) -> Diagnostic:
         f"the Hugging Face hub answered {status} when asked for `{source}`",
         help="try again later",
     )
-
-
-def _first_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines()
-    return lines[0] if lines else type(problem).__name__
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitspec.training.tables import Cell, Origin, Table, first_line, positions
+from bitspec.diagnostics import first_line
+from bitspec.training.tables import Cell, Origin, Table, positions
 
 if TYPE_CHECKING:
     import pyarrow

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import torch
@@ -70,6 +71,7 @@ class Fixed(Layout):
         super().__init__((bucket.tokens,) * count, bucket.tokens, bucket.examples, streams, starts_SB.device)
         self._longest, self.causal = bucket.longest, causal
         self._starts_SB, self._pairs_before_SB = starts_SB, pairs_before_SB
+        self._draws: dict[int, Tensor] = {}
 
     @property
     def pairs(self) -> tuple[int, ...]:
@@ -78,9 +80,8 @@ class Fixed(Layout):
 
     def positions(self) -> Tensor:
         """Of each fed token its place in its example, 0 of those that fill; shape (rows, N)."""
-        example_SN, is_real_SN = self._examples()
-        places_SN = self._steps(self.tokens) - self._starts_SB.gather(1, example_SN)
-        return self._rows(places_SN.masked_fill(~is_real_SN, 0), len(self.fed))
+        _, place_SN, is_real_SN = self._examples
+        return self._rows(place_SN.masked_fill(~is_real_SN, 0), len(self.fed))
 
     def ends(self, *, last: bool) -> Tensor:
         """Where the first or the last token of each example is, among the (K·N) tokens of all trials; shape (K·B)."""
@@ -102,34 +103,41 @@ class Fixed(Layout):
         if self.causal:
             allowed = allowed & (steps_T[None, :] <= steps_T[:, None])
         bias = torch.zeros(allowed.shape, device=self.device).masked_fill_(~allowed, -torch.inf)
-        group = Group((), longest, index_AHT.flatten(), bias, None, self._draws(heads))
+        group = Group((), longest, index_AHT.flatten(), bias, None)
         return Attention((group,), self._places(rows, heads))
 
     def _places(self, rows: int, heads: int) -> Tensor:
         # Where the result of each token is among those of the group, (R·N·H): that of filling is the row of zeros.
         size = rows * self.examples * heads * self._longest
-        example_SN, is_real_SN = self._examples()
-        own_SN = example_SN * heads * self._longest + self._steps(self.tokens) - self._starts_SB.gather(1, example_SN)
+        example_SN, place_SN, is_real_SN = self._examples
+        own_SN = example_SN * heads * self._longest + place_SN
         base_R = self._steps(rows) * self.examples * heads * self._longest
         own_RN = self._rows(own_SN, rows) + base_R[:, None]
         own_RN = own_RN.masked_fill(~self._rows(is_real_SN, rows), size)
         places_RNH = own_RN[:, :, None] + self._steps(heads) * self._longest
         return places_RNH.clamp_(max=size).flatten()
 
-    def _draws(self, heads: int) -> Tensor:
-        # Example after example, head after head, each drawn as its own square: (S, B·H·T·T); see Noise.attention_keeps.
-        steps_T = self._steps(self._longest)
-        lengths = self._starts_SB.diff(dim=1)[:, :, None, None, None]
-        before = self._pairs_before_SB[:, :-1, None, None, None] * heads
-        rows = self._steps(heads)[:, None, None] * lengths**2 + steps_T[:, None] * lengths
-        is_real = (steps_T < lengths) & (steps_T[:, None] < lengths)
-        return torch.where(is_real, before + rows + steps_T, 0).flatten(1)
+    def draws(self, heads: int) -> Tensor:
+        """Where the dropout of attention weights is among what was drawn for each stream, (S, B·H·T·T).
 
-    def _examples(self) -> tuple[Tensor, Tensor]:
-        # Of each token of a stream the example that it is of, and whether it is of one: (S, N) both.
+        Example after example, head after head, each is drawn as its own square; see `Noise.attention_keeps`.
+        """
+        if heads not in self._draws:
+            steps_T = self._steps(self._longest)
+            lengths = self._starts_SB.diff(dim=1)[:, :, None, None, None]
+            before = self._pairs_before_SB[:, :-1, None, None, None] * heads
+            rows = self._steps(heads)[:, None, None] * lengths**2 + steps_T[:, None] * lengths
+            is_real = (steps_T < lengths) & (steps_T[:, None] < lengths)
+            self._draws[heads] = torch.where(is_real, before + rows + steps_T, 0).flatten(1)
+        return self._draws[heads]
+
+    @cached_property
+    def _examples(self) -> tuple[Tensor, Tensor, Tensor]:
+        # Of each token of a stream the example that it is of, its place there, and whether it is of one: (S, N) each.
         steps_SN = self._steps(self.tokens).expand(len(self.counts), -1).contiguous()
-        example_SN = torch.searchsorted(self._starts_SB[:, 1:].contiguous(), steps_SN, right=True)
-        return example_SN.clamp(max=self.examples - 1), example_SN < self.examples
+        found_SN = torch.searchsorted(self._starts_SB[:, 1:].contiguous(), steps_SN, right=True)
+        example_SN = found_SN.clamp(max=self.examples - 1)
+        return example_SN, steps_SN - self._starts_SB.gather(1, example_SN), found_SN < self.examples
 
     def _rows(self, of_streams: Tensor, rows: int) -> Tensor:
         # What streams have, for each row: one row for all trials, or one for each.

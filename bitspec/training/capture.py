@@ -9,6 +9,8 @@ from typing import ClassVar, Protocol
 
 import torch
 
+from bitspec.diagnostics import first_line
+
 
 class Capture(Protocol):
     """How a device captures what is computed on it."""
@@ -65,7 +67,7 @@ class CudaGraphs:
                     raise
         except BaseException as problem:
             if problem is not first:  # of a step that may not be captured, the end only says that it cannot be had
-                CudaGraphs.failed = said(first or problem)
+                CudaGraphs.failed = first_line(first or problem)
             raise first or problem from None
         self._graphs.append(graph)
         return graph.replay
@@ -81,8 +83,3 @@ class CudaGraphs:
 def capture_on(device: torch.device) -> Callable[[], Capture] | None:
     """What makes a capture for the steps of a pack on a device; None where there is none."""
     return partial(CudaGraphs, device) if device.type == "cuda" else None
-
-
-def said(problem: BaseException) -> str:
-    """What went wrong, in one line."""
-    return next(iter(str(problem).strip().splitlines()), "") or type(problem).__name__

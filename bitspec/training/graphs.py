@@ -19,8 +19,9 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from bitspec.diagnostics import first_line
 from bitspec.training.buckets import Bucket, Fixed, totals
-from bitspec.training.capture import Capture, said
+from bitspec.training.capture import Capture
 from bitspec.training.course import Course
 from bitspec.training.devices import is_out_of_memory
 from bitspec.training.encoding import Encoded
@@ -96,6 +97,9 @@ class GraphedSteps:
         """
         self.problem: str | None = None
         self._course, self._split, self._noise = course, split, noise
+        #: The stream of each trial, and of each row that is fed into the model.
+        self._streams = course.streams
+        self._fed = (0,) if len(course.seeds) == 1 else self._streams
         self._capture, self._compute, self._restore = capture, compute, restore
         self._causal = causal
         self._steps: dict[Bucket, _Step] = {}
@@ -117,25 +121,28 @@ class GraphedSteps:
     def step(self, chosen: Sequence[Tensor], rates: Sequence[float]) -> Tensor:
         """One step of the chosen examples (B), one batch a stream, with the rates of the trials; the losses (K)."""
         lengths = [self._split.lengths_N[chosen_B].tolist() for chosen_B in chosen]
+        starts_SB, pairs_before_SB = totals(lengths), totals([[length**2 for length in own] for own in lengths])
         counts: list[Counts] = [
-            {"tokens": sum(own), "examples": len(own), "pairs": sum(length**2 for length in own)} for own in lengths
+            {"tokens": int(starts_B[-1]), "examples": len(own), "pairs": int(pairs_B[-1])}
+            for own, starts_B, pairs_B in zip(lengths, starts_SB, pairs_before_SB, strict=True)
         ]
         with self._capture.running() if self._capture is not None else nullcontext():
-            step = self._step_of(Bucket.of(lengths), len(chosen))
-            self._fill(step, chosen, lengths, rates)
+            step = self._step_of(Bucket.of(lengths))
+            self._fill(step, chosen, rates)
+            step.starts_SB.copy_(send(starts_SB, self._device))
+            step.pairs_before_SB.copy_(send(pairs_before_SB, self._device))
             self._noise.draw_ahead(self._course.step, counts)
             self._run(step)
             return step.losses_K
 
-    def _step_of(self, bucket: Bucket, streams: int) -> _Step:
+    def _step_of(self, bucket: Bucket) -> _Step:
         if bucket not in self._steps:
-            trials, device = len(self._course.trials), self._device
-            rows = 1 if streams == 1 else trials
+            trials, streams, device = len(self._course.trials), len(self._course.seeds), self._device
             labels = self._split.labels_N
             self._steps[bucket] = _Step(
                 bucket,
                 {
-                    name: torch.zeros(rows, bucket.tokens, dtype=torch.int64, device=device)
+                    name: torch.zeros(len(self._fed), bucket.tokens, dtype=torch.int64, device=device)
                     for name in self._split.columns
                 },
                 torch.zeros(trials, bucket.examples, dtype=labels.dtype, device=device),
@@ -145,23 +152,13 @@ class GraphedSteps:
             )
         return self._steps[bucket]
 
-    def _fill(
-        self, step: _Step, chosen: Sequence[Tensor], lengths: Sequence[Sequence[int]], rates: Sequence[float]
-    ) -> None:
-        streams = self._streams(len(chosen))
-        fed = (0,) if len(chosen) == 1 else streams
-        columns = self._split.rows([chosen[stream] for stream in fed], step.bucket.tokens)
+    def _fill(self, step: _Step, chosen: Sequence[Tensor], rates: Sequence[float]) -> None:
+        columns = self._split.rows([chosen[stream] for stream in self._fed], step.bucket.tokens)
         for name, rows in columns.items():
             step.columns[name].copy_(send(rows, self._device))
-        labels_KB = torch.stack([self._split.labels_N[chosen[stream]] for stream in streams])
+        labels_KB = torch.stack([self._split.labels_N[chosen[stream]] for stream in self._streams])
         step.labels_KB.copy_(send(labels_KB, self._device))
-        step.starts_SB.copy_(send(totals(lengths), self._device))
-        pairs = totals([[length**2 for length in own] for own in lengths])
-        step.pairs_before_SB.copy_(send(pairs, self._device))
         self._rates_K.copy_(send(torch.tensor(rates, dtype=self._rates_K.dtype), self._device))
-
-    def _streams(self, streams: int) -> tuple[int, ...]:
-        return self._course.streams if streams > 1 else (0,) * len(self._course.trials)
 
     def _run(self, step: _Step) -> None:
         match step.stage:
@@ -185,7 +182,7 @@ class GraphedSteps:
         except Exception as problem:  # if it is not the capturing that goes wrong, computing will say so
             if is_out_of_memory(problem):
                 raise
-            self._give_up(_NOT_CAPTURED.format(said(problem)))
+            self._give_up(_NOT_CAPTURED.format(first_line(problem)))
         finally:
             for trial in self._course.trials:
                 trial.set_capturable(False)
@@ -205,7 +202,7 @@ class GraphedSteps:
         if failure is not None:
             if is_out_of_memory(failure):
                 raise failure
-            self._give_up(_NOT_REPLAYED.format(said(failure)))
+            self._give_up(_NOT_REPLAYED.format(first_line(failure)))
         self._compute_step(step)
         before[-1].zero_()  # losses are new in each step
         if self.problem is None:
@@ -229,13 +226,7 @@ class GraphedSteps:
         tokens = Tokens(
             step.columns["input_ids"],
             step.columns.get("token_type_ids"),
-            Fixed(
-                step.bucket,
-                step.starts_SB,
-                step.pairs_before_SB,
-                self._streams(len(step.starts_SB)),
-                causal=self._causal,
-            ),
+            Fixed(step.bucket, step.starts_SB, step.pairs_before_SB, self._streams, causal=self._causal),
         )
         step.losses_K.copy_(self._compute(tokens, step.labels_KB, self._rates_K))
 

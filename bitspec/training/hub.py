@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from logging import CRITICAL
 from typing import TYPE_CHECKING, Any, Final
 
-from bitspec.diagnostics import BitspecError, Diagnostic, Span, error
-from bitspec.training.tables import first_line
+from bitspec.diagnostics import BitspecError, Diagnostic, Span, error, first_line
 
 if TYPE_CHECKING:
     import pyarrow

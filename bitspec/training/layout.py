@@ -43,8 +43,7 @@ class Group:
 
     `index` says which of the (R·N·H) rows of queries, keys and values go into (A, H, T); `bias` is 0 or -inf for the
     scores, (A, 1, 1 or T, T), None where everything is attended to; `padding` are the places of (A·H·T) that hold no
-    token and must be given no gradient, None if there are none. `draws` says of each stream where the dropout of
-    its weights is among what was drawn for it, (S, B·H·T·T); without it, that is by `examples`.
+    token and must be given no gradient, None if there are none.
     """
 
     examples: tuple[Example, ...]
@@ -52,7 +51,6 @@ class Group:
     index: Tensor
     bias: Tensor | None
     padding: Tensor | None
-    draws: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +104,10 @@ class Layout(ABC):
                 return self.examples
             case "pairs":
                 return self.pairs[stream]
+
+    def draws(self, heads: int) -> Tensor | None:  # noqa: ARG002 - `Fixed` looks them up by heads
+        """Where the dropout of attention weights is among what was drawn; None where the groups' examples tell."""
+        return None
 
     @abstractmethod
     def positions(self) -> Tensor:

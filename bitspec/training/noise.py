@@ -176,12 +176,13 @@ class Noise:
         assert layout is not None
         draws = [Draw(stream, site, "pairs", heads) for stream in range(len(layout.counts))]
         lanes = [self._drawn(draw, plan.places.device) for draw in draws]
-        (first, *_), kept = plan.groups, []
-        if first.draws is not None:  # a batch in its bucket: one group
-            found = [own.index_select(0, places) for own, places in zip(lanes, first.draws, strict=True)]
+        places = layout.draws(heads)
+        if places is not None:  # a batch in its bucket
+            (group,) = plan.groups
+            found = [own.index_select(0, its) for own, its in zip(lanes, places, strict=True)]
             fed = torch.stack([found[stream] for stream in layout.fed])
-            return [_keep(fed, p).view(-1, heads, first.longest, first.longest)]
-        drawn = [_keep(own, p) for own in lanes]
+            return [_keep(fed, p).view(-1, heads, group.longest, group.longest)]
+        drawn, kept = [_keep(own, p) for own in lanes], []
         for group in plan.groups:
             own = group.examples[: len(group.examples) // rows] if layout.is_shared else group.examples
             parts = [

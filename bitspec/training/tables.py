@@ -93,9 +93,3 @@ def repeated(origin: Origin, name: str, message: str) -> BitspecError:
 def no_examples(origin: Origin) -> BitspecError:
     """A file without a single example."""
     return origin.refuse("no-examples", f"`{origin.name}` has no examples", "is it the right file?")
-
-
-def first_line(problem: Exception) -> str:
-    """What a library's error says first."""
-    lines = str(problem).strip().splitlines()
-    return lines[0] if lines else type(problem).__name__

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from bitspec.ir.events import Failed, NotCaptured
 from bitspec.training import graphs
 from bitspec.training.buckets import Bucket
+from bitspec.training.capture import Capture
 from bitspec.training.course import Course, Recipe
 from bitspec.training.encoding import Encoded
 from bitspec.training.graphs import agree
@@ -136,22 +137,33 @@ def test_batches_of_all_kinds(
     recorders = Recorders()
     found = []
     for capture in (recorders, None):
-        run = Training(
-            prepared,
-            recipes,
-            task="task",
-            training=data,
-            validation=(few,),
-            metrics=lambda *_: {"accuracy": 0.5},
-            main="accuracy",
-            capture=capture,
-        )
+        run = training(prepared, recipes, capture, data=data, few=few)
         assert not any(isinstance(event, NotCaptured | Failed) for event in run.run())
         run.close()
         found.append(run.trials)
     assert recorders.made[0].replayed > 0
     for replayed, computed in zip(*found, strict=True):
         assert_alike(replayed, computed, 1e-10)
+
+
+def training(
+    prepared: Prepared,
+    recipes: list[Recipe],
+    capture: Callable[[], Capture] | None,
+    *,
+    data: Encoded | None = None,
+    few: Encoded | None = None,
+) -> Training:
+    return Training(
+        prepared,
+        recipes,
+        task="task",
+        training=data or encoded("training", 26),
+        validation=(few or encoded("validation", 17, seed=1),),
+        metrics=accuracy,
+        main="accuracy",
+        capture=capture,
+    )
 
 
 def made(lengths: list[int], outputs: int) -> Encoded:
@@ -192,7 +204,8 @@ def test_architectures_that_are_not_known_are_not_captured(
 
 def test_a_rehearsal_times_replayed_steps(folders: dict[str, Path]) -> None:
     prepared = prepare(folders["bert"], 2, CPU)
-    run, recorders = training(prepared, recipes_of(prepared, {"none": {}}, (3,)), Recorders())
+    recorders = Recorders()
+    run = training(prepared, recipes_of(prepared, {"none": {}}, (3,)), recorders)
     assert run.rehearse(2) > 0
     (recorder,) = recorders.made
     assert (recorder.captured, recorder.replayed) == (1, 6)  # of eight steps in one bucket, two are computed
@@ -201,20 +214,6 @@ def test_a_rehearsal_times_replayed_steps(folders: dict[str, Path]) -> None:
     run.close()
     assert not recorder.is_open
     assert prepared.noise.ahead is None
-
-
-def training(prepared: Prepared, recipes: Any, capture: Any) -> tuple[Training, Any]:
-    run = Training(
-        prepared,
-        recipes,
-        task="task",
-        training=encoded("training", 26),
-        validation=(encoded("validation", 17, seed=1),),
-        metrics=accuracy,
-        main="accuracy",
-        capture=capture,
-    )
-    return run, capture
 
 
 class OnMeta:
@@ -279,17 +278,17 @@ def test_a_step_waits_for_nothing_and_a_captured_one_reads_nothing_of_this_machi
 ) -> None:
     prepared = prepare(folders[model_type], 2, torch.device("meta"))
     recipes = recipes_of(prepared, masks_of_every_kind(prepared.model), seeds)
-    for made in (None, OnMeta()):
-        run, _ = training(prepared, recipes, None if made is None else lambda made=made: made)
-        course = Course(run.trials, in_buckets=made is not None)
+    watcher = OnMeta()
+    for capture in (None, lambda: watcher):
+        run = training(prepared, recipes, capture)
+        course = Course(run.trials, in_buckets=capture is not None)
         run._bind(course)
         prepared.model.train()
         for _ in range(5):
             run._step(course)  # whatever looks at a value raises, as there is none
         run.close()
-        if made is not None:
-            assert made.captured > 0
-            assert not +made.on_cpu
+    assert watcher.captured > 0
+    assert not +watcher.on_cpu
 
 
 def test_what_agrees() -> None:
